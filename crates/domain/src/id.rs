@@ -1,0 +1,102 @@
+//! Identifiers: opaque text with a prefix that says what it names.
+
+use crate::time::Micros;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// A fresh id from 128 random bits.
+            #[must_use]
+            pub fn new(random: [u8; 16]) -> Self {
+                Self(format!(concat!($prefix, "_{}"), hex(&random)))
+            }
+
+            /// An id read back from where it was stored.
+            #[must_use]
+            pub fn stored(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// Whoever pays: holds credits, owns keys.
+    AccountId = "acc";
+    /// A person who signs in.
+    UserId = "usr";
+    /// A signed-in browser, as listed to its owner; not the secret in the cookie.
+    SessionId = "ses";
+    PurchaseId = "pur";
+    TransferId = "tr";
+    MailId = "mail";
+    /// A server process with a journal of its own; stable across restarts.
+    NodeId = "node";
+}
+
+/// `gen-<unix seconds>-<20 characters>`, as clients of this API family expect.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct GenerationId(String);
+
+impl GenerationId {
+    #[must_use]
+    pub fn new(now: Micros, random: [u8; 10]) -> Self {
+        Self(format!("gen-{}-{}", now.seconds(), hex(&random)))
+    }
+
+    #[must_use]
+    pub fn stored(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for GenerationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Lowercase hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_say_what_they_name() {
+        assert_eq!(
+            AccountId::new([0xab; 16]).as_str(),
+            "acc_abababababababababababababababab"
+        );
+        let id = GenerationId::new(Micros::new(1_795_421_106_000_000), [1; 10]);
+        assert_eq!(id.as_str(), "gen-1795421106-01010101010101010101");
+    }
+}
