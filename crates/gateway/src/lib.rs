@@ -1,1 +1,13 @@
-//! gateway
+//! The gateway's core without I/O: what a request asks for, where it may go, what is sent to a provider, and what comes back.
+//!
+//! Architecture invariant: bytes in, bytes out. No sockets, no clocks, no randomness, so everything is tested with plain text.
+
+pub mod chunk;
+pub mod completion;
+pub mod estimate;
+pub mod meter;
+pub mod openai;
+pub mod request;
+pub mod route;
+pub mod sse;
+pub mod upstream_error;

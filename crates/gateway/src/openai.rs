@@ -1,0 +1,556 @@
+//! The OpenAI chat dialect towards providers: request out, stream events in.
+
+use crate::request::{ChatRequest, Field};
+use crate::upstream_error::{self, UpstreamError};
+use bytes::Bytes;
+use domain::catalog::{Endpoint, Progress, Provider};
+use domain::usage::Usage;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// Path below the provider's base URL.
+pub const PATH: &str = "/chat/completions";
+
+/// One event of a provider's stream, or a whole answer, understood.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    pub upstream_id: Option<String>,
+    pub choices: Vec<Piece>,
+    /// Usage as billed.
+    pub usage: Option<Usage>,
+    /// Usage so far, from providers that report it along the way.
+    pub progress: Option<Usage>,
+    pub error: Option<UpstreamError>,
+    /// The provider says that nothing follows.
+    pub done: bool,
+}
+
+/// What one event adds to one choice.
+#[derive(Debug, Clone)]
+pub struct Piece {
+    pub index: u64,
+    /// The `delta` object as the provider wrote it.
+    pub delta: Bytes,
+    /// `reasoning_content` of the delta, under the name some providers use instead of `reasoning`.
+    pub reasoning_alias: Option<Bytes>,
+    pub logprobs: Option<Bytes>,
+    /// The provider's word for it.
+    pub native_finish_reason: Option<String>,
+    /// Bytes of produced text, reasoning and tool arguments.
+    pub text_bytes: usize,
+    pub is_reasoning: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the provider's event is not a chat completion chunk")]
+pub struct NotAChunk;
+
+/// Fields that are ours, not the provider's.
+const OWN_FIELDS: &[&str] = &[
+    "debug",
+    "include_reasoning",
+    "models",
+    "plugins",
+    "preset",
+    "provider",
+    "route",
+    "session_id",
+    "trace",
+    "transforms",
+    "usage",
+];
+/// Fields that are always written anew.
+const REPLACED_FIELDS: &[&str] = &["model", "stream", "stream_options", "user"];
+
+/// The body for one endpoint: the caller's fields as written, with ours removed or replaced.
+///
+/// `max_tokens_cap` limits the answer to what can be paid for; `user` stands for the caller's end user.
+#[must_use]
+pub fn encode(
+    request: &ChatRequest,
+    provider: &Provider,
+    endpoint: &Endpoint,
+    max_tokens_cap: Option<u64>,
+    user: Option<&str>,
+) -> Vec<u8> {
+    let size = request
+        .fields
+        .iter()
+        .map(|field| field.name.len() + field.value.len() + 4)
+        .sum::<usize>();
+    let mut body = Object(Vec::with_capacity(size + 256));
+    body.text("model", &endpoint.provider_model_id);
+    // Always streamed: a provider notices a hang-up only then.
+    body.raw("stream", b"true");
+    body.raw("stream_options", stream_options(provider.progress));
+    if provider.progress == Progress::Timings {
+        body.raw("timings_per_token", b"true");
+    }
+    if let Some(user) = user {
+        body.text("user", user);
+    }
+    let limit_name = if request.field("max_completion_tokens").is_some() {
+        "max_completion_tokens"
+    } else {
+        "max_tokens"
+    };
+    if let Some(cap) = max_tokens_cap {
+        body.raw(limit_name, cap.to_string().as_bytes());
+    }
+    let is_limit = |name: &str| matches!(name, "max_tokens" | "max_completion_tokens");
+    for Field { name, value } in &request.fields {
+        let dropped = OWN_FIELDS.contains(&name.as_str()) || REPLACED_FIELDS.contains(&name.as_str());
+        if !(dropped || name == "reasoning" || is_limit(name) && max_tokens_cap.is_some()) {
+            body.raw(name, value);
+        }
+    }
+    if let Some(effort) = reasoning_effort(request) {
+        body.text("reasoning_effort", &effort);
+    }
+    body.finish()
+}
+
+/// Understands the data of one event, or a whole JSON answer from a provider that ignored `stream`.
+pub fn decode(data: &Bytes) -> Result<Decoded, NotAChunk> {
+    if data.as_ref() == b"[DONE]" {
+        return Ok(Decoded {
+            done: true,
+            ..Decoded::default()
+        });
+    }
+    let chunk: Chunk<'_> = serde_json::from_slice(data).map_err(|_| NotAChunk)?;
+    if chunk.error.is_some_and(|error| error.get() != "null") {
+        return Ok(Decoded {
+            error: Some(upstream_error::from_event(data)),
+            ..Decoded::default()
+        });
+    }
+    if chunk.choices.is_none() && chunk.usage.is_none() {
+        return Err(NotAChunk);
+    }
+    Ok(Decoded {
+        upstream_id: chunk.id.map(Cow::into_owned),
+        choices: chunk
+            .choices
+            .unwrap_or_default()
+            .into_iter()
+            .map(|choice| piece(data, choice))
+            .collect(),
+        progress: chunk.timings.map(|timings| timings.usage()),
+        usage: chunk.usage.map(NativeUsage::normalised),
+        error: None,
+        done: false,
+    })
+}
+
+/// The five finish reasons of the API, whatever a provider calls them.
+#[must_use]
+pub fn finish_reason(native: &str) -> &'static str {
+    match native {
+        "length" | "max_tokens" | "MAX_TOKENS" | "max_output_tokens" => "length",
+        "tool_calls" | "function_call" | "tool_use" => "tool_calls",
+        "content_filter" | "SAFETY" | "refusal" | "sensitive" => "content_filter",
+        "error" => "error",
+        _ => "stop",
+    }
+}
+
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(borrow, default)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    choices: Option<Vec<Choice<'a>>>,
+    #[serde(default)]
+    usage: Option<NativeUsage>,
+    #[serde(default)]
+    timings: Option<Timings>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(default)]
+    index: u64,
+    #[serde(borrow, default, alias = "message")]
+    delta: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    finish_reason: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    logprobs: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize, Default)]
+struct Delta<'a> {
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    reasoning_content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    reasoning: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    refusal: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    tool_calls: Option<Vec<ToolCall<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct ToolCall<'a> {
+    #[serde(borrow, default)]
+    function: Option<Function<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Function<'a> {
+    #[serde(borrow, default)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    arguments: Option<&'a RawValue>,
+}
+
+/// Usage under the names that providers of this dialect use.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct NativeUsage {
+    prompt_tokens: Option<u64>,
+    completion_tokens: Option<u64>,
+    total_tokens: Option<u64>,
+    prompt_tokens_details: Option<PromptDetails>,
+    completion_tokens_details: Option<CompletionDetails>,
+    /// DeepSeek.
+    prompt_cache_hit_tokens: Option<u64>,
+    /// Databricks, Modal.
+    cache_read_input_tokens: Option<u64>,
+    reasoning_tokens: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct PromptDetails {
+    cached_tokens: Option<u64>,
+    cache_write_tokens: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct CompletionDetails {
+    reasoning_tokens: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Timings {
+    prompt_n: Option<u64>,
+    cache_n: Option<u64>,
+    predicted_n: Option<u64>,
+}
+
+impl NativeUsage {
+    /// One meaning for all: reasoning is part of the completion. Where a provider's total shows that it counted
+    /// reasoning apart (xAI), it is added.
+    fn normalised(self) -> Usage {
+        let prompt_details = self.prompt_tokens_details.unwrap_or_default();
+        let prompt = self.prompt_tokens.unwrap_or(0);
+        let completion = self.completion_tokens.unwrap_or(0);
+        let details = self.completion_tokens_details.unwrap_or_default();
+        let reasoning = details.reasoning_tokens.or(self.reasoning_tokens).unwrap_or(0);
+        let apart = reasoning > 0 && self.total_tokens == Some(prompt + completion + reasoning);
+        let completion = if apart { completion + reasoning } else { completion };
+        let cached = prompt_details
+            .cached_tokens
+            .or(self.prompt_cache_hit_tokens)
+            .or(self.cache_read_input_tokens);
+        let cache_read = cached.unwrap_or(0).min(prompt);
+        Usage {
+            prompt,
+            completion,
+            reasoning: reasoning.min(completion),
+            cache_read,
+            cache_write: prompt_details.cache_write_tokens.unwrap_or(0).min(prompt - cache_read),
+            images: 0,
+        }
+    }
+}
+
+impl Timings {
+    fn usage(&self) -> Usage {
+        let cached = self.cache_n.unwrap_or(0);
+        Usage {
+            prompt: self.prompt_n.unwrap_or(0) + cached,
+            completion: self.predicted_n.unwrap_or(0),
+            cache_read: cached,
+            ..Usage::default()
+        }
+    }
+}
+
+/// A JSON object written field by field.
+struct Object(Vec<u8>);
+
+impl Object {
+    fn raw(&mut self, name: &str, value: &[u8]) {
+        self.0.push(if self.0.is_empty() { b'{' } else { b',' });
+        self.0
+            .extend_from_slice(serde_json::Value::from(name).to_string().as_bytes());
+        self.0.push(b':');
+        self.0.extend_from_slice(value);
+    }
+
+    fn text(&mut self, name: &str, value: &str) {
+        self.raw(name, serde_json::Value::from(value).to_string().as_bytes());
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.0.push(b'}');
+        self.0
+    }
+}
+
+fn stream_options(progress: Progress) -> &'static [u8] {
+    match progress {
+        Progress::ContinuousUsage => br#"{"include_usage":true,"continuous_usage_stats":true}"#,
+        Progress::AtEnd | Progress::Timings => br#"{"include_usage":true}"#,
+    }
+}
+
+/// The effort of a `reasoning` object, unless the caller also used the dialect's own field.
+fn reasoning_effort(request: &ChatRequest) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Reasoning {
+        effort: Option<String>,
+    }
+    if request.field("reasoning_effort").is_some() {
+        return None;
+    }
+    serde_json::from_slice::<Reasoning>(request.field("reasoning")?)
+        .ok()?
+        .effort
+}
+
+fn piece(data: &Bytes, choice: Choice<'_>) -> Piece {
+    let raw = choice.delta.map_or("{}", RawValue::get);
+    let delta: Delta<'_> = serde_json::from_str(raw).unwrap_or_default();
+    let reasoning = [delta.reasoning, delta.reasoning_content]
+        .into_iter()
+        .flatten()
+        .map(text_bytes)
+        .max()
+        .unwrap_or(0);
+    let tools = delta
+        .tool_calls
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|call| call.function);
+    let tools: usize = tools
+        .flat_map(|f| [f.name, f.arguments])
+        .flatten()
+        .map(text_bytes)
+        .sum();
+    let visible: usize = [delta.content, delta.refusal]
+        .into_iter()
+        .flatten()
+        .map(text_bytes)
+        .sum();
+    let keep = |raw: Option<&RawValue>| raw.filter(|raw| raw.get() != "null").map(|raw| slice(data, raw.get()));
+    Piece {
+        index: choice.index,
+        delta: choice
+            .delta
+            .map_or(Bytes::from_static(b"{}"), |raw| slice(data, raw.get())),
+        reasoning_alias: if delta.reasoning.is_some() {
+            None
+        } else {
+            keep(delta.reasoning_content)
+        },
+        logprobs: keep(choice.logprobs),
+        native_finish_reason: choice.finish_reason.map(Cow::into_owned),
+        text_bytes: reasoning + tools + visible,
+        is_reasoning: reasoning > 0,
+    }
+}
+
+/// Bytes of a JSON string between its quotes; zero for anything else.
+fn text_bytes(raw: &RawValue) -> usize {
+    let raw = raw.get();
+    if raw.starts_with('"') { raw.len() - 2 } else { 0 }
+}
+
+fn slice(data: &Bytes, part: &str) -> Bytes {
+    data.slice_ref(part.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(extra: &str) -> ChatRequest {
+        let body = format!(r#"{{"model":"a/b","messages":[{{"role":"user","content":"é\u00e9"}}]{extra}}}"#);
+        ChatRequest::parse(&Bytes::from(body)).unwrap()
+    }
+
+    fn provider(progress: &str) -> Provider {
+        serde_json::from_value(serde_json::json!({
+            "slug": "p", "name": "P", "base_url": "http://x", "dialect": "openai-chat", "auth": "bearer", "progress": progress
+        }))
+        .unwrap()
+    }
+
+    fn endpoint() -> Endpoint {
+        serde_json::from_value(serde_json::json!({
+            "id": "a/b|p", "model": "a/b", "provider": "p", "provider_model_id": "real-b", "context_length": 10,
+            "prices": {"prompt": 1, "completion": 1}
+        }))
+        .unwrap()
+    }
+
+    fn encoded(extra: &str, cap: Option<u64>) -> String {
+        String::from_utf8(encode(&request(extra), &provider("at-end"), &endpoint(), cap, None)).unwrap()
+    }
+
+    #[test]
+    fn the_callers_fields_pass_as_written_and_ours_do_not() {
+        let body = encoded(
+            r#","provider":{},"models":["c/d"],"stream":false,"top_k" : 5,"safe_prompt":true"#,
+            None,
+        );
+        assert_eq!(
+            body,
+            r#"{"model":"real-b","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"é\u00e9"}],"top_k":5,"safe_prompt":true}"#
+        );
+    }
+
+    #[test]
+    fn a_cap_replaces_the_limit_under_the_name_the_caller_used() {
+        assert!(encoded("", Some(7)).contains(r#""max_tokens":7,"#));
+        let body = encoded(r#","max_completion_tokens":9"#, Some(7));
+        assert!(
+            body.contains(r#""max_completion_tokens":7"#) && !body.contains('9'),
+            "{body}"
+        );
+    }
+
+    #[test]
+    fn the_effort_of_a_reasoning_object_becomes_the_dialects_field() {
+        assert!(encoded(r#","reasoning":{"effort":"low"}"#, None).ends_with(r#""reasoning_effort":"low"}"#));
+        assert!(!encoded(r#","reasoning":{"max_tokens":5}"#, None).contains("reasoning"));
+    }
+
+    #[test]
+    fn progress_is_asked_for_where_the_provider_has_it() {
+        let body = |progress| {
+            String::from_utf8(encode(&request(""), &provider(progress), &endpoint(), None, Some("u"))).unwrap()
+        };
+        assert!(body("timings").contains(r#""timings_per_token":true"#));
+        assert!(body("continuous-usage").contains("continuous_usage_stats"));
+        assert!(body("at-end").contains(r#""user":"u""#));
+    }
+
+    fn decoded(data: &str) -> Decoded {
+        decode(&Bytes::copy_from_slice(data.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn a_chunk_keeps_its_delta_byte_for_byte() {
+        let raw = r#"{"tool_calls":[{"index":0,"function":{"arguments":"{\"a\" :1.0"}}]}"#;
+        let chunk = decoded(&format!(
+            r#"{{"id":"x","choices":[{{"index":1,"delta":{raw},"finish_reason":null}}]}}"#
+        ));
+        assert_eq!(chunk.choices[0].delta.as_ref(), raw.as_bytes());
+        assert_eq!((chunk.choices[0].index, chunk.choices[0].text_bytes), (1, 11));
+    }
+
+    #[test]
+    fn reasoning_is_recognised_under_both_names() {
+        let chunk = decoded(r#"{"choices":[{"delta":{"reasoning_content":"hm"}}]}"#);
+        assert_eq!(chunk.choices[0].reasoning_alias.as_deref(), Some(br#""hm""#.as_slice()));
+        assert!(chunk.choices[0].is_reasoning);
+        let chunk = decoded(r#"{"choices":[{"delta":{"reasoning":"hm","reasoning_content":"hm"}}]}"#);
+        assert!(chunk.choices[0].reasoning_alias.is_none() && chunk.choices[0].is_reasoning);
+    }
+
+    fn check_usage(usage: &str, expected: Usage) {
+        assert_eq!(
+            decoded(&format!(r#"{{"choices":[],"usage":{usage}}}"#)).usage,
+            Some(expected),
+            "{usage}"
+        );
+    }
+
+    #[test]
+    fn usage_has_one_meaning() {
+        let plain = Usage {
+            prompt: 10,
+            completion: 5,
+            ..Usage::default()
+        };
+        check_usage(r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15}"#, plain);
+        check_usage(
+            r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":15,"completion_tokens_details":{"reasoning_tokens":4},"prompt_tokens_details":{"cached_tokens":3}}"#,
+            Usage {
+                reasoning: 4,
+                cache_read: 3,
+                ..plain
+            },
+        );
+        // xAI counts reasoning apart.
+        check_usage(
+            r#"{"prompt_tokens":10,"completion_tokens":5,"total_tokens":19,"completion_tokens_details":{"reasoning_tokens":4}}"#,
+            Usage {
+                completion: 9,
+                reasoning: 4,
+                ..plain
+            },
+        );
+        check_usage(
+            r#"{"prompt_tokens":10,"completion_tokens":5,"prompt_cache_hit_tokens":8}"#,
+            Usage { cache_read: 8, ..plain },
+        );
+        check_usage(
+            r#"{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":30}}"#,
+            Usage {
+                cache_read: 10,
+                ..plain
+            },
+        );
+    }
+
+    #[test]
+    fn timings_are_progress_and_not_the_bill() {
+        let chunk = decoded(
+            r#"{"choices":[{"delta":{"content":"a"}}],"timings":{"prompt_n":3,"cache_n":4,"predicted_n":2,"predicted_ms":1.5}}"#,
+        );
+        assert_eq!(
+            chunk.progress,
+            Some(Usage {
+                prompt: 7,
+                completion: 2,
+                cache_read: 4,
+                ..Usage::default()
+            })
+        );
+        assert_eq!(chunk.usage, None);
+    }
+
+    #[test]
+    fn errors_and_the_end_are_told_from_chunks() {
+        assert!(decoded("[DONE]").done);
+        let error = decoded(r#"{"error":{"code":429,"message":"slow down"}}"#)
+            .error
+            .unwrap();
+        assert_eq!((error.status, error.message.as_str()), (429, "slow down"));
+        assert!(decode(&Bytes::from_static(b"<html>")).is_err());
+        assert!(decode(&Bytes::from_static(b"{}")).is_err());
+    }
+
+    #[test]
+    fn a_whole_answer_is_one_large_chunk() {
+        let whole = decoded(
+            r#"{"id":"c","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#,
+        );
+        assert_eq!(whole.choices[0].native_finish_reason.as_deref(), Some("stop"));
+        assert_eq!(whole.choices[0].text_bytes, 5);
+        assert_eq!(whole.usage.unwrap().completion, 2);
+    }
+}

@@ -1,0 +1,302 @@
+//! A chat request: parsed at its top level only, so that large parts are forwarded without being looked at.
+
+use bytes::Bytes;
+use domain::slug::ModelRef;
+use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// What routing, money and relaying need to know, beside the fields as the caller wrote them.
+#[derive(Debug, Clone)]
+pub struct ChatRequest {
+    /// Every top-level field in the caller's order, each value a slice of the body.
+    pub fields: Vec<Field>,
+    /// The wanted models, the first choice first.
+    pub models: Vec<ModelRef>,
+    /// Whether the caller wants server-sent events.
+    pub stream: bool,
+    /// The smaller of `max_tokens` and `max_completion_tokens`.
+    pub max_tokens: Option<u64>,
+    /// Completions asked for; 1 unless `n` says otherwise.
+    pub choices: u64,
+    pub preferences: Preferences,
+    /// Upper estimate of the prompt, in tokens.
+    pub prompt_tokens_estimate: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct Field {
+    pub name: String,
+    pub value: Bytes,
+}
+
+/// The `provider` object of a request.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Preferences {
+    pub order: Vec<String>,
+    pub only: Vec<String>,
+    pub ignore: Vec<String>,
+    pub allow_fallbacks: Option<bool>,
+    pub require_parameters: bool,
+    pub data_collection: Option<DataCollection>,
+    pub quantizations: Vec<String>,
+    pub sort: Option<Sort>,
+    pub max_price: Option<MaxPrice>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DataCollection {
+    Allow,
+    Deny,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sort {
+    Price,
+    Throughput,
+    Latency,
+}
+
+/// Dollars per million tokens, as decimal numbers or text.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct MaxPrice {
+    pub prompt: Option<Dollars>,
+    pub completion: Option<Dollars>,
+}
+
+/// An amount as the caller wrote it; kept as text so that no float touches it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Dollars {
+    Number(serde_json::Number),
+    Text(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    #[error("The body is not valid JSON: {message} at line {line}, column {column}.")]
+    Json {
+        message: String,
+        line: usize,
+        column: usize,
+    },
+    #[error("The body must be a JSON object.")]
+    NotAnObject,
+    #[error("The field \"{0}\" is given twice. Send it once.")]
+    Duplicate(String),
+    #[error("The field \"{field}\" {problem}.")]
+    Field { field: &'static str, problem: String },
+}
+
+/// Longest list of fallback models.
+pub const MODELS_MAX: usize = 16;
+
+impl ChatRequest {
+    pub fn parse(body: &Bytes) -> Result<Self, RequestError> {
+        let top: TopLevel<'_> = serde_json::from_slice(body).map_err(|error| json_error(&error))?;
+        let mut fields: Vec<Field> = Vec::with_capacity(top.0.len());
+        for (name, value) in top.0 {
+            if fields.iter().any(|field| field.name == name) {
+                return Err(RequestError::Duplicate(name));
+            }
+            fields.push(Field {
+                name,
+                value: body.slice_ref(value.get().as_bytes()),
+            });
+        }
+        Self::from_fields(fields)
+    }
+
+    /// The raw JSON of a top-level field; a `null` counts as absent.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&Bytes> {
+        present(&self.fields, name)
+    }
+
+    fn from_fields(fields: Vec<Field>) -> Result<Self, RequestError> {
+        let models = models(&fields)?;
+        let messages = present(&fields, "messages").ok_or_else(|| wrong("messages", "is missing"))?;
+        if messages.first() != Some(&b'[') || messages[1..].iter().find(|b| !b.is_ascii_whitespace()) == Some(&b']') {
+            return Err(wrong("messages", "must be an array with at least one message"));
+        }
+        let prompt_tokens_estimate = crate::estimate::prompt_tokens(
+            fields
+                .iter()
+                .filter(|field| matches!(field.name.as_str(), "messages" | "tools" | "response_format")),
+        );
+        let max_tokens: Option<u64> = typed(&fields, "max_tokens", "must be a whole number of tokens")?;
+        let max_completion: Option<u64> = typed(&fields, "max_completion_tokens", "must be a whole number of tokens")?;
+        if max_tokens == Some(0) || max_completion == Some(0) {
+            return Err(wrong("max_tokens", "must be at least 1"));
+        }
+        let choices = typed(&fields, "n", "must be a whole number")?.unwrap_or(1);
+        if !(1..=128).contains(&choices) {
+            return Err(wrong("n", "must be between 1 and 128"));
+        }
+        Ok(Self {
+            models,
+            stream: typed(&fields, "stream", "must be true or false")?.unwrap_or(false),
+            max_tokens: max_tokens.into_iter().chain(max_completion).min(),
+            choices,
+            preferences: typed(&fields, "provider", "is not a valid set of provider preferences")?.unwrap_or_default(),
+            prompt_tokens_estimate,
+            fields,
+        })
+    }
+}
+
+/// The members of a JSON object in order, their values unparsed.
+struct TopLevel<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for TopLevel<'de> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = TopLevel<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(TopLevel(members))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+fn models(fields: &[Field]) -> Result<Vec<ModelRef>, RequestError> {
+    let first: Option<String> = typed(fields, "model", "must be text, such as \"openai/gpt-4.1\"")?;
+    let others: Vec<String> = typed(fields, "models", "must be an array of model names")?.unwrap_or_default();
+    if others.len() > MODELS_MAX {
+        return Err(wrong("models", &format!("has more than {MODELS_MAX} entries")));
+    }
+    let mut models: Vec<ModelRef> = Vec::new();
+    for name in first.into_iter().chain(others) {
+        let model = ModelRef::parse(&name).map_err(|error| wrong("model", &format!("is {name:?}, but {error}")))?;
+        if !models.contains(&model) {
+            models.push(model);
+        }
+    }
+    if models.is_empty() {
+        return Err(wrong("model", "is missing; name a model such as \"openai/gpt-4.1\""));
+    }
+    Ok(models)
+}
+
+fn present<'a>(fields: &'a [Field], name: &str) -> Option<&'a Bytes> {
+    fields
+        .iter()
+        .find(|field| field.name == name)
+        .map(|field| &field.value)
+        .filter(|value| value.as_ref() != b"null")
+}
+
+fn typed<'a, T: Deserialize<'a>>(
+    fields: &'a [Field],
+    name: &'static str,
+    problem: &str,
+) -> Result<Option<T>, RequestError> {
+    match present(fields, name) {
+        None => Ok(None),
+        Some(value) => serde_json::from_slice(value)
+            .map(Some)
+            .map_err(|_| wrong(name, problem)),
+    }
+}
+
+fn wrong(field: &'static str, problem: &str) -> RequestError {
+    RequestError::Field {
+        field,
+        problem: problem.to_owned(),
+    }
+}
+
+fn json_error(error: &serde_json::Error) -> RequestError {
+    if error.is_data() {
+        return RequestError::NotAnObject;
+    }
+    let text = error.to_string();
+    let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
+    RequestError::Json {
+        message,
+        line: error.line(),
+        column: error.column(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(body: &str) -> Result<ChatRequest, RequestError> {
+        ChatRequest::parse(&Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    fn refused(body: &str) -> String {
+        parse(body).unwrap_err().to_string()
+    }
+
+    const MESSAGES: &str = r#""messages":[{"role":"user","content":"hi"}]"#;
+
+    #[test]
+    fn the_top_level_is_parsed_and_the_rest_is_kept_as_written() {
+        let request = parse(&format!(
+            r#"{{"model":"A/b:nitro","models":["c/d","a/b:nitro"],"stream":true,"max_tokens":5,"max_completion_tokens":3,
+                "n":2,"provider":{{"order":["x"],"sort":"price"}},"odd": {{ "k" : 1.0 }},{MESSAGES}}}"#
+        ))
+        .unwrap();
+        assert_eq!(request.models.len(), 2);
+        assert!(request.stream);
+        assert_eq!((request.max_tokens, request.choices), (Some(3), 2));
+        assert_eq!(request.preferences.order, ["x"]);
+        assert_eq!(request.field("odd").unwrap().as_ref(), br#"{ "k" : 1.0 }"#);
+    }
+
+    #[test]
+    fn bad_input_is_named() {
+        assert!(
+            refused("{\"model\":\n  \"a/b\",,}").contains("line 2, column 9"),
+            "{}",
+            refused("{\"model\":\n  \"a/b\",,}")
+        );
+        assert_eq!(refused("[]"), "The body must be a JSON object.");
+        assert!(refused(r#"{"model":"a/b","model":"c/d"}"#).contains("\"model\" is given twice"));
+        assert!(refused(r#"{"model":"a/b"}"#).contains("\"messages\" is missing"));
+        assert!(refused(r#"{"model":"a/b","messages":[ ]}"#).contains("at least one message"));
+        assert!(refused(&format!(r#"{{{MESSAGES}}}"#)).contains("\"model\" is missing"));
+        assert!(refused(&format!(r#"{{"model":"gpt-4",{MESSAGES}}}"#)).contains("author/name"));
+        assert!(
+            refused(&format!(r#"{{"model":"a/b","max_tokens":-1,{MESSAGES}}}"#)).contains("\"max_tokens\" must be")
+        );
+        assert!(refused(&format!(r#"{{"model":"a/b","stream":1,{MESSAGES}}}"#)).contains("true or false"));
+        assert!(refused(&format!(r#"{{"model":"a/b","n":0,{MESSAGES}}}"#)).contains("between 1 and 128"));
+    }
+
+    #[test]
+    fn null_is_the_same_as_absent() {
+        let request = parse(&format!(
+            r#"{{"model":"a/b","stream":null,"max_tokens":null,"provider":null,{MESSAGES}}}"#
+        ))
+        .unwrap();
+        assert_eq!((request.stream, request.max_tokens), (false, None));
+    }
+
+    #[test]
+    fn deep_nesting_is_forwarded_unread_and_not_a_crash() {
+        let body = format!(
+            r#"{{"model":"a/b","messages":[{}1{}]}}"#,
+            "[".repeat(100_000),
+            "]".repeat(100_000)
+        );
+        assert!(parse(&body).is_ok());
+    }
+}
