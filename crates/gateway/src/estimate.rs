@@ -8,14 +8,21 @@ pub const BYTES_PER_TOKEN: u64 = 4;
 const ATTACHMENT_TOKENS: u64 = 1_600;
 /// A run of base64 at least this long is an attachment.
 const ATTACHMENT_BYTES_MIN: usize = 512;
-/// Markup around the messages.
+/// Markup around the messages, and the system prompt that some chat templates add.
 const OVERHEAD_TOKENS: u64 = 8;
+const OVERHEAD_TOKENS_MAX: u64 = 48;
 
 /// Tokens that the given fields will take as a prompt.
 pub fn prompt_tokens<'a>(fields: impl Iterator<Item = &'a Field>) -> u64 {
     fields
         .map(|field| field_tokens(&field.value))
         .fold(OVERHEAD_TOKENS, u64::saturating_add)
+}
+
+/// What a prompt estimated at `tokens` may turn out to be in a dense language or tokenizer: the basis of holds.
+#[must_use]
+pub fn prompt_tokens_ceiling(tokens: u64) -> u64 {
+    tokens.saturating_add(tokens / 2).saturating_add(OVERHEAD_TOKENS_MAX)
 }
 
 /// Tokens of `bytes` bytes of produced text that came in `deltas` pieces: no piece is less than a token.

@@ -426,7 +426,7 @@ mod tests {
         assert!(encoded("", Some(7)).contains(r#""max_tokens":7,"#));
         let body = encoded(r#","max_completion_tokens":9"#, Some(7));
         assert!(
-            body.contains(r#""max_completion_tokens":7"#) && !body.contains('9'),
+            body.contains(r#""max_completion_tokens":7"#) && !body.contains(":9"),
             "{body}"
         );
     }

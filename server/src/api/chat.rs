@@ -1,0 +1,36 @@
+//! `POST /api/v1/chat/completions`.
+
+use crate::auth::Caller;
+use crate::data_plane::DataPlane;
+use crate::error::ApiError;
+use crate::inference;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use domain::error_type::ErrorType;
+use gateway::request::{ChatRequest, RequestError};
+use std::sync::Arc;
+
+pub async fn create(State(state): State<Arc<DataPlane>>, caller: Caller, body: Bytes) -> Response {
+    complete(&state, caller, &body).await
+}
+
+/// The same for callers who were recognised in another way than by a key.
+pub async fn complete(state: &Arc<DataPlane>, caller: Caller, body: &Bytes) -> Response {
+    match ChatRequest::parse(body) {
+        Ok(request) => inference::serve(state, caller, request)
+            .await
+            .unwrap_or_else(IntoResponse::into_response),
+        Err(error) => bad_request(&error).into_response(),
+    }
+}
+
+fn bad_request(error: &RequestError) -> ApiError {
+    let refused = ApiError::new(ErrorType::InvalidRequest, error.to_string());
+    match error {
+        RequestError::Json { line, column, .. } => refused.with("line", *line).with("column", *column),
+        RequestError::Field { field, .. } => refused.with("field", *field),
+        RequestError::Duplicate(field) => refused.with("field", field.as_str()),
+        RequestError::NotAnObject => refused,
+    }
+}

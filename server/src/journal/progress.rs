@@ -1,0 +1,134 @@
+//! How far each running answer has come, in fixed slots of one file: one small write before the bytes go to the caller,
+//! so that after `kill -9` nothing the caller received is forgotten.
+//!
+//! Slot: CRC-32 (u32 LE) of the rest, payload length (u32 LE), payload (generation id, space, five counts).
+
+use domain::id::GenerationId;
+use domain::usage::Usage;
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub struct Progress {
+    file: Arc<File>,
+    slots: Arc<Mutex<Slots>>,
+}
+
+#[derive(Default)]
+struct Slots {
+    free: Vec<u64>,
+    count: u64,
+}
+
+/// A running answer's place in the file; given back when dropped.
+pub struct Slot {
+    file: Arc<File>,
+    slots: Arc<Mutex<Slots>>,
+    number: u64,
+    id: GenerationId,
+}
+
+const SLOT_BYTES: usize = 192;
+const HEADER_BYTES: usize = 8;
+
+impl Progress {
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(path)?;
+        Ok(Self {
+            file: Arc::new(file),
+            slots: Arc::default(),
+        })
+    }
+
+    /// What the slots of an earlier process say. Call before the first [`Progress::slot`].
+    pub fn read(&self) -> io::Result<HashMap<GenerationId, Usage>> {
+        let mut bytes = vec![0; usize::try_from(self.file.metadata()?.len()).unwrap_or(0)];
+        self.file.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes.chunks_exact(SLOT_BYTES).filter_map(decode).collect())
+    }
+
+    pub fn slot(&self, id: GenerationId) -> Slot {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = slots.free.pop().unwrap_or_else(|| {
+            slots.count += 1;
+            slots.count - 1
+        });
+        Slot {
+            file: Arc::clone(&self.file),
+            slots: Arc::clone(&self.slots),
+            number,
+            id,
+        }
+    }
+
+    pub(super) fn clear(&self) -> io::Result<()> {
+        self.file.set_len(0)
+    }
+}
+
+impl Slot {
+    /// Records how far the answer has come.
+    pub fn write(&self, usage: &Usage) -> io::Result<()> {
+        let Usage {
+            prompt,
+            completion,
+            reasoning,
+            cache_read,
+            cache_write,
+            ..
+        } = usage;
+        let payload = format!(
+            "{} {prompt} {completion} {reasoning} {cache_read} {cache_write}",
+            self.id
+        );
+        let mut slot = [0; SLOT_BYTES];
+        let Some(place) = slot.get_mut(HEADER_BYTES..HEADER_BYTES + payload.len()) else {
+            return Err(io::Error::other("a progress record is too large for its slot"));
+        };
+        place.copy_from_slice(payload.as_bytes());
+        let length = u32::try_from(payload.len()).unwrap_or(0);
+        slot[4..HEADER_BYTES].copy_from_slice(&length.to_le_bytes());
+        let sum = crc32fast::hash(&slot[4..]);
+        slot[..4].copy_from_slice(&sum.to_le_bytes());
+        self.file.write_all_at(&slot, self.number * SLOT_BYTES as u64)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.slots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .free
+            .push(self.number);
+    }
+}
+
+fn decode(slot: &[u8]) -> Option<(GenerationId, Usage)> {
+    let (sum, rest) = slot.split_first_chunk::<4>()?;
+    if crc32fast::hash(rest) != u32::from_le_bytes(*sum) {
+        return None;
+    }
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let payload = rest.get(..usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+    let mut words = std::str::from_utf8(payload).ok()?.split(' ');
+    let id = GenerationId::stored(words.next()?);
+    let mut count = || words.next()?.parse().ok();
+    let usage = Usage {
+        prompt: count()?,
+        completion: count()?,
+        reasoning: count()?,
+        cache_read: count()?,
+        cache_write: count()?,
+        images: 0,
+    };
+    Some((id, usage))
+}

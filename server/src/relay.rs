@@ -1,0 +1,155 @@
+//! The stream towards the caller: a response body that pulls from the provider only as fast as the caller reads.
+
+use crate::error::ApiError;
+use crate::exchange::{Exchange, Starting};
+use crate::inference::provider_error;
+use bytes::Bytes;
+use domain::generation::Outcome;
+use gateway::chunk::{self, Emitter, Envelope};
+use gateway::upstream_error::{self, TransportFailure, UpstreamError};
+use http_body::{Body, Frame};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep};
+
+/// Server-sent events of one chat completion.
+pub struct Relay {
+    stage: Stage,
+    envelope: Envelope,
+    emitter: Emitter,
+    keep_alive: Pin<Box<Sleep>>,
+}
+
+enum Stage {
+    Waiting(Starting),
+    Running(Box<Exchange>),
+    Ended,
+}
+
+/// Silence after which the caller is told that work goes on.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Enough for one write; more waits for the caller to read.
+const FRAME_BYTES: usize = 16 * 1024;
+
+impl Relay {
+    /// A stream whose provider has begun to answer.
+    pub fn running(exchange: Exchange) -> Self {
+        Self::new(exchange.open().envelope.clone(), Stage::Running(Box::new(exchange)))
+    }
+
+    /// A stream that begins with keep-alive comments, since no provider has begun to answer yet.
+    pub fn waiting(envelope: Envelope, starting: Starting) -> Self {
+        let mut relay = Self::new(envelope, Stage::Waiting(starting));
+        relay.keep_alive.as_mut().reset(Instant::now());
+        relay
+    }
+
+    fn new(envelope: Envelope, stage: Stage) -> Self {
+        let emitter = Emitter::new(&envelope);
+        Self {
+            stage,
+            envelope,
+            emitter,
+            keep_alive: Box::pin(tokio::time::sleep(KEEP_ALIVE)),
+        }
+    }
+
+    /// The next bytes for the caller; empty at the end.
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Vec<u8>> {
+        match &mut self.stage {
+            Stage::Ended => Poll::Ready(Vec::new()),
+            Stage::Waiting(starting) => match ready!(Pin::new(starting).poll(cx)) {
+                Ok(exchange) => {
+                    // Another model or provider than first intended may be the one that answers.
+                    *self = Self::running(exchange);
+                    self.poll_bytes(cx)
+                }
+                Err(error) => Poll::Ready(self.fail(&error)),
+            },
+            Stage::Running(_) => self.poll_exchange(cx),
+        }
+    }
+
+    /// Everything that is there already, up to a frame's size, counted and checkpointed before it is handed on.
+    fn poll_exchange(&mut self, cx: &mut Context<'_>) -> Poll<Vec<u8>> {
+        let Stage::Running(exchange) = &mut self.stage else {
+            return Poll::Ready(Vec::new());
+        };
+        let mut out = Vec::new();
+        while out.len() < FRAME_BYTES {
+            match exchange.poll_next(cx) {
+                Poll::Ready(Some(Ok(decoded))) => {
+                    if !decoded.choices.is_empty() {
+                        self.emitter.chunk(&mut out, &decoded.choices);
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    out.extend(self.break_off(&error));
+                    return Poll::Ready(out);
+                }
+                Poll::Ready(None) => {
+                    out.extend(self.end());
+                    return Poll::Ready(out);
+                }
+                Poll::Pending if out.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        exchange.open().checkpoint();
+        Poll::Ready(out)
+    }
+
+    /// The provider ended its stream: usage and cost, or an error if it never said how it ended.
+    fn end(&mut self) -> Vec<u8> {
+        let Stage::Running(exchange) = &mut self.stage else {
+            return Vec::new();
+        };
+        if !exchange.open().is_complete() {
+            return self.break_off(&upstream_error::from_transport(TransportFailure::Broken));
+        }
+        let mut out = Vec::new();
+        if let Some(generation) = exchange.finish(Outcome::Completed) {
+            self.emitter
+                .usage(&mut out, &generation.usage, &chunk::settled_cost(&generation));
+        }
+        out.extend_from_slice(chunk::DONE);
+        self.stage = Stage::Ended;
+        out
+    }
+
+    fn break_off(&mut self, error: &UpstreamError) -> Vec<u8> {
+        if let Stage::Running(exchange) = &mut self.stage {
+            exchange.finish(Outcome::Failed);
+        }
+        let error = provider_error(error, &self.envelope.provider);
+        self.fail(&error)
+    }
+
+    fn fail(&mut self, error: &ApiError) -> Vec<u8> {
+        self.stage = Stage::Ended;
+        let mut out = Vec::new();
+        self.emitter.error(&mut out, &error.body()["error"]);
+        out
+    }
+}
+
+impl Body for Relay {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let bytes = match self.poll_bytes(cx) {
+            Poll::Ready(bytes) if bytes.is_empty() => return Poll::Ready(None),
+            Poll::Ready(bytes) => Bytes::from(bytes),
+            Poll::Pending => {
+                ready!(self.keep_alive.as_mut().poll(cx));
+                Bytes::from_static(chunk::KEEP_ALIVE)
+            }
+        };
+        let next = Instant::now() + KEEP_ALIVE;
+        self.keep_alive.as_mut().reset(next);
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
+    }
+}

@@ -1,0 +1,378 @@
+//! From the end of a generation to the store: reported exactly once, journalled, then written in batches off the hot path.
+
+use crate::allowance::{Allowances, Hold};
+use crate::clock;
+use crate::error::ApiError;
+use crate::journal::{Journal, Leftover, Record, Slot};
+use domain::error_type::ErrorType;
+use domain::generation::{Attempt, Generation, Outcome};
+use domain::id::{NodeId, TransferId};
+use domain::money::NanoUsd;
+use domain::usage::Usage;
+use gateway::chunk::Envelope;
+use gateway::meter::Meter;
+use gateway::openai::{self, Decoded};
+use gateway::route::Candidate;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use store::ledger::LedgerError;
+use store::{Store, StoreError};
+use tokio::sync::{mpsc, watch};
+
+/// Where finished generations go.
+pub struct Settlements {
+    sender: mpsc::Sender<Generation>,
+    submitted: Arc<AtomicU64>,
+    settled: watch::Receiver<u64>,
+}
+
+/// Room for one outcome, reserved before anything is spent: sending from `Drop` cannot wait or fail.
+pub struct Place {
+    permit: mpsc::OwnedPermit<Generation>,
+    submitted: Arc<AtomicU64>,
+}
+
+/// A generation under way. Ends once: by [`OpenGeneration::finish`], or as cancelled when it is dropped.
+pub struct OpenGeneration {
+    /// Taken when it ends.
+    open: Option<Open>,
+    pub envelope: Envelope,
+}
+
+struct Open {
+    generation: Generation,
+    meter: Meter,
+    started: Instant,
+    /// The provider took the request on: from then on it may bill.
+    accepted: bool,
+    hold: Hold,
+    place: Place,
+    slot: Slot,
+    journal: Arc<Journal>,
+}
+
+/// Outcomes waiting for the store. When they are this many, new requests are refused before anything could be lost.
+const QUEUE_MAX: usize = 20_000;
+const BATCH_MAX: usize = 500;
+const RESERVE_WAIT: Duration = Duration::from_secs(1);
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+const BUSY_RETRY_SECS: u64 = 2;
+
+impl Settlements {
+    /// The queue and the task that empties it into `store`; the task ends when everyone who could send is gone.
+    pub fn new(
+        store: Store,
+        node: NodeId,
+        journal: Arc<Journal>,
+        allowances: Arc<Allowances>,
+    ) -> (Self, impl Future<Output = ()> + Send) {
+        let (sender, receiver) = mpsc::channel(QUEUE_MAX);
+        let (progress, settled) = watch::channel(0);
+        let writer = Writer {
+            store,
+            node,
+            journal,
+            allowances,
+        };
+        (
+            Self {
+                sender,
+                submitted: Arc::default(),
+                settled,
+            },
+            writer.run(receiver, progress),
+        )
+    }
+
+    /// Reserves room for one outcome.
+    pub async fn reserve(&self) -> Result<Place, ApiError> {
+        let reserved = tokio::time::timeout(RESERVE_WAIT, self.sender.clone().reserve_owned()).await;
+        let permit = reserved.ok().and_then(Result::ok).ok_or_else(|| {
+            ApiError::new(
+                ErrorType::ServiceUnavailable,
+                "Too many requests wait to be settled. Try again shortly.",
+            )
+            .retry_after_secs(BUSY_RETRY_SECS)
+        })?;
+        Ok(Place {
+            permit,
+            submitted: Arc::clone(&self.submitted),
+        })
+    }
+
+    /// Resolves when everything submitted so far is in the store.
+    pub async fn settled(&self) {
+        let target = self.submitted.load(Ordering::Acquire);
+        // An error means that the writer has ended, after writing everything.
+        let mut settled = self.settled.clone();
+        let _ended = settled.wait_for(|settled| *settled >= target).await;
+    }
+}
+
+impl OpenGeneration {
+    /// Begins a generation at its first candidate. `generation.usage` holds the estimate of the prompt.
+    pub fn new(generation: Generation, provider: &str, hold: Hold, place: Place, journal: &Arc<Journal>) -> Self {
+        let envelope = Envelope {
+            id: generation.id.to_string(),
+            created: generation.created.seconds(),
+            model: generation.model.to_string(),
+            provider: provider.to_owned(),
+        };
+        let open = Open {
+            meter: Meter::new(generation.usage.prompt),
+            started: Instant::now(),
+            accepted: false,
+            hold,
+            place,
+            slot: journal.progress.slot(generation.id.clone()),
+            journal: Arc::clone(journal),
+            generation,
+        };
+        Self {
+            open: Some(open),
+            envelope,
+        }
+    }
+
+    /// Turns to an endpoint and journals the intent. Call before the request leaves.
+    pub async fn intend(&mut self, candidate: &Candidate) -> io::Result<()> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        open.generation.model = candidate.model.slug.clone();
+        open.generation.endpoint.clone_from(&candidate.endpoint.id);
+        open.generation.provider.clone_from(&candidate.provider.slug);
+        open.generation.prices = candidate.endpoint.prices.clone();
+        self.envelope.model = candidate.model.slug.to_string();
+        self.envelope.provider.clone_from(&candidate.provider.name);
+        let record = Record::Intent(open.generation.clone());
+        open.journal.append_durably(&record).await
+    }
+
+    /// How much is held for it.
+    pub fn held(&self) -> NanoUsd {
+        self.open.as_ref().map_or(NanoUsd::ZERO, |open| open.hold.amount())
+    }
+
+    pub fn attempted(&mut self, attempt: Attempt) {
+        if let Some(open) = &mut self.open {
+            open.generation.attempts.push(attempt);
+        }
+    }
+
+    pub fn attempts(&self) -> &[Attempt] {
+        self.open.as_ref().map_or(&[], |open| &open.generation.attempts)
+    }
+
+    pub fn accepted(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.accepted = true;
+        }
+    }
+
+    /// Counts what the provider sent.
+    pub fn observe(&mut self, decoded: &Decoded) {
+        let Some(open) = &mut self.open else { return };
+        for piece in &decoded.choices {
+            if piece.text_bytes > 0 {
+                open.meter.delta(piece.text_bytes, piece.is_reasoning);
+                let elapsed = micros(open.started);
+                open.generation.first_token_us.get_or_insert(elapsed);
+            }
+            if let Some(native) = &piece.native_finish_reason {
+                open.generation.finish_reason = Some(openai::finish_reason(native).to_owned());
+                open.generation.native_finish_reason = Some(native.clone());
+            }
+        }
+        if let Some(progress) = decoded.progress {
+            open.meter.progress(progress);
+        }
+        if let Some(usage) = decoded.usage {
+            open.meter.usage(usage);
+        }
+        if open.generation.upstream_id.is_none() {
+            open.generation.upstream_id.clone_from(&decoded.upstream_id);
+        }
+    }
+
+    /// Writes how far the answer has come where it survives the process. Call before the bytes go to the caller.
+    pub fn checkpoint(&self) {
+        let Some(open) = &self.open else { return };
+        if let Err(error) = open.slot.write(&open.meter.so_far()) {
+            tracing::error!(error.cause = %error, "progress cannot be written");
+        }
+    }
+
+    /// Moves it to another owner; what stays behind has ended.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        Self {
+            open: self.open.take(),
+            envelope: self.envelope.clone(),
+        }
+    }
+
+    /// Whether the provider said how it ended, or what it bills.
+    pub fn is_complete(&self) -> bool {
+        self.open
+            .as_ref()
+            .is_some_and(|open| open.generation.finish_reason.is_some() || !open.meter.is_estimated())
+    }
+
+    /// Ends the generation: computes the charge, journals it, resolves the hold and queues it for the store.
+    /// Returns the generation as settled; `None` when it had ended before.
+    pub fn finish(&mut self, outcome: Outcome) -> Option<Generation> {
+        let Open {
+            mut generation,
+            meter,
+            started,
+            accepted,
+            hold,
+            place,
+            slot,
+            journal,
+        } = self.open.take()?;
+        generation.duration_us = micros(started);
+        settle(&mut generation, &meter, outcome, accepted);
+        if let Err(error) = journal.append(&Record::Settlement(generation.clone())) {
+            // The intent and the slot are still there: a restart settles from them.
+            tracing::error!(error.cause = %error, generation.id = %generation.id, "the settlement cannot be journalled");
+        }
+        hold.spend(generation.cost);
+        place.send(generation.clone());
+        drop(slot);
+        Some(generation)
+    }
+}
+
+impl Drop for OpenGeneration {
+    fn drop(&mut self) {
+        self.finish(Outcome::Cancelled);
+    }
+}
+
+impl Place {
+    fn send(self, generation: Generation) {
+        // Counted first, so that whoever asks now waits for this one.
+        self.submitted.fetch_add(1, Ordering::AcqRel);
+        self.permit.send(generation);
+    }
+}
+
+/// What a dead process left, as it is to be settled. An answer that had begun is charged up to where its slot says; a
+/// request without any sign of an answer costs the caller nothing.
+pub fn recovered(leftover: Leftover, journal: &Journal) -> io::Result<Vec<Generation>> {
+    let progress = journal.progress.read()?;
+    let mut generations = leftover.settled;
+    for mut generation in leftover.unfinished {
+        match progress.get(&generation.id) {
+            // Without a stream the caller received nothing, so the house bears what the provider did.
+            Some(usage) if !generation.streamed => {
+                generation.outcome = Outcome::Failed;
+                generation.house_cost = generation.prices.cost(usage).total;
+                generation.usage = *usage;
+                generation.estimated = true;
+                generation.finish_reason = Some("error".to_owned());
+            }
+            Some(usage) => {
+                generation.usage = *usage;
+                generation.estimated = true;
+                generation.outcome = Outcome::Recovered;
+                generation.cost = generation.prices.cost(usage).total;
+            }
+            None => {
+                generation.outcome = Outcome::Failed;
+                generation.house_cost = generation.prices.cost(&generation.usage).total;
+                generation.finish_reason = Some("error".to_owned());
+            }
+        }
+        generations.push(generation);
+    }
+    Ok(generations)
+}
+
+/// Writes one batch, trying again until the store takes it. Idempotent by generation id.
+pub async fn write(store: &Store, node: &NodeId, allowances: Option<&Allowances>, batch: &[Generation]) {
+    let mut wait = RETRY_FIRST;
+    loop {
+        match try_write(store, node, batch).await {
+            Ok(settled) => {
+                for (account, amount) in settled.overruns {
+                    if let Some(allowances) = allowances {
+                        allowances.overrun(&account, amount);
+                    }
+                }
+                return;
+            }
+            Err(error) => {
+                tracing::error!(error.cause = %error, settlement.count = batch.len(), "settlement failed; trying again");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(RETRY_MAX);
+            }
+        }
+    }
+}
+
+struct Writer {
+    store: Store,
+    node: NodeId,
+    journal: Arc<Journal>,
+    allowances: Arc<Allowances>,
+}
+
+impl Writer {
+    async fn run(self, mut receiver: mpsc::Receiver<Generation>, progress: watch::Sender<u64>) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        while receiver.recv_many(&mut batch, BATCH_MAX).await > 0 {
+            write(&self.store, &self.node, Some(&self.allowances), &batch).await;
+            let ids: Vec<_> = batch.iter().map(|generation| generation.id.clone()).collect();
+            self.journal.forget(&ids);
+            progress.send_modify(|count| *count += ids.len() as u64);
+            batch.clear();
+        }
+    }
+}
+
+async fn try_write(
+    store: &Store,
+    node: &NodeId,
+    batch: &[Generation],
+) -> Result<store::settlement::Settled, LedgerError> {
+    let mut new_id = || TransferId::new(clock::random());
+    let mut tx = store.begin().await.map_err(LedgerError::Store)?;
+    let settled = store::settlement::settle(&mut tx, node, batch, &mut new_id, clock::now()).await?;
+    tx.commit()
+        .await
+        .map_err(|error: StoreError| LedgerError::Store(error))?;
+    Ok(settled)
+}
+
+/// Decides what is charged to whom.
+fn settle(generation: &mut Generation, meter: &Meter, outcome: Outcome, accepted: bool) {
+    let usage = if accepted { meter.so_far() } else { Usage::default() };
+    let is_empty = usage.completion == 0 && generation.finish_reason.is_none();
+    let is_error = generation.finish_reason.as_deref() == Some("error");
+    generation.outcome = match outcome {
+        Outcome::Completed if is_error => Outcome::Failed,
+        Outcome::Completed if is_empty => Outcome::Empty,
+        outcome => outcome,
+    };
+    generation.usage = usage;
+    generation.estimated = accepted && meter.is_estimated();
+    let price = if accepted {
+        generation.prices.cost(&usage).total
+    } else {
+        NanoUsd::ZERO
+    };
+    let charged = generation.outcome.is_charged();
+    generation.cost = if charged { price } else { NanoUsd::ZERO };
+    generation.house_cost = if charged { NanoUsd::ZERO } else { price };
+    if generation.outcome == Outcome::Failed {
+        generation.finish_reason = Some("error".to_owned());
+    }
+}
+
+fn micros(started: Instant) -> i64 {
+    i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX)
+}
