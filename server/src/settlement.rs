@@ -356,6 +356,7 @@ fn settle(generation: &mut Generation, meter: &Meter, outcome: Outcome, accepted
     generation.outcome = match outcome {
         Outcome::Completed if is_error => Outcome::Failed,
         Outcome::Completed if is_empty => Outcome::Empty,
+        Outcome::Cancelled if !accepted => Outcome::Empty,
         outcome => outcome,
     };
     generation.usage = usage;

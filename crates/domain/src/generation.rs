@@ -60,7 +60,7 @@ pub enum Outcome {
     Cancelled,
     /// The provider failed after it began to answer. Not charged.
     Failed,
-    /// The provider finished without any token and without a reason. Not charged.
+    /// Over without any token and without a reason, or before a provider took the request on. Not charged.
     Empty,
     /// This process died; settled from the journal when it came back.
     Recovered,
