@@ -16,6 +16,15 @@ pub async fn version(tx: &mut Tx) -> Result<i64> {
     Ok(version)
 }
 
+/// What the current catalog was read from, as given to [`replace`]; empty when no catalog was loaded yet.
+///
+/// # Errors
+/// Of the database only.
+pub async fn source(tx: &mut Tx) -> Result<String> {
+    let (source,) = fetch_one!((String,), tx, "SELECT source FROM catalog WHERE id = 1")?;
+    Ok(source)
+}
+
 /// Replaces the catalog and gives its new version; the current version, and no change, when `sha256` (of what `data` was
 /// read from) is that of the current catalog.
 ///

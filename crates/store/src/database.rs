@@ -122,6 +122,10 @@ impl Tx {
 }
 
 async fn connect_sqlite(url: &str, connections_max: u32) -> Result<Pools> {
+    if url.contains(":memory:") || url.contains("mode=memory") {
+        let reason = "a SQLite database in memory cannot be shared by several connections; name a file";
+        return Err(sqlx::Error::Configuration(reason.into()).into());
+    }
     let options = SqliteConnectOptions::from_str(url)?
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)

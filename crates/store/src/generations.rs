@@ -118,10 +118,12 @@ pub(crate) async fn insert(
     generations: &[&Generation],
     now: Micros,
 ) -> Result<BTreeSet<String>> {
-    let rows = generations
+    let mut rows = generations
         .iter()
         .map(|generation| NewRow::of(generation))
         .collect::<Result<Vec<_>>>()?;
+    // In the order of their keys, so that two settlements of the same generations wait for each other without deadlock.
+    rows.sort_by(|a, b| a.generation.id.cmp(&b.generation.id));
     let inserted = fetch_rows!(
         (String,),
         tx,
@@ -184,7 +186,7 @@ struct NewRow<'a> {
 }
 
 #[derive(sqlx::FromRow)]
-pub(crate) struct GenerationRow {
+struct GenerationRow {
     id: String,
     node_id: String,
     account_id: String,
@@ -234,7 +236,7 @@ impl<'a> NewRow<'a> {
 }
 
 impl GenerationRow {
-    pub(crate) fn generation(self) -> Result<Generation> {
+    fn generation(self) -> Result<Generation> {
         let usage = Usage {
             prompt: column::count(self.prompt_tokens)?,
             completion: column::count(self.completion_tokens)?,

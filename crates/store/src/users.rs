@@ -156,7 +156,7 @@ pub async fn list(tx: &mut Tx, limit: i64) -> Result<Vec<User>> {
 }
 
 #[derive(sqlx::FromRow)]
-pub(crate) struct UserRow {
+struct UserRow {
     id: String,
     account_id: String,
     email: String,

@@ -2,6 +2,7 @@
 
 use crate::database::Tx;
 use crate::error::{Result, StoreError};
+use domain::id::AccountId;
 use domain::ledger::{LedgerAccount, Transfer, TransferKind};
 use domain::money::NanoUsd;
 use std::collections::BTreeMap;
@@ -126,7 +127,7 @@ async fn insert(tx: &mut Tx, accounts: &[(String, &LedgerAccount)]) -> Result<()
         |(id, account)| [
             id.as_str(),
             account.kind(),
-            account.owner().map(|owner| owner.as_str()),
+            account.owner().map(AccountId::as_str),
             node_of(account),
             0_i64,
         ],
