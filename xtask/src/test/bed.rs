@@ -1,0 +1,75 @@
+//! What tests run against, each made when the first part asks for it, and gone with the bed.
+
+use std::ffi::OsString;
+
+use anyhow::{Context as _, Result};
+
+use crate::browser;
+use crate::local_model::{self, LocalModel};
+use crate::loopback;
+use crate::postgres::Cluster;
+use crate::python;
+use crate::site;
+use crate::workspace::{Profile, Workspace};
+
+/// An environment variable for the tests.
+pub type Setting = (&'static str, OsString);
+
+pub struct Bed<'a> {
+    pub workspace: &'a Workspace,
+    cluster: Option<Cluster>,
+    model: Option<LocalModel>,
+}
+
+impl<'a> Bed<'a> {
+    pub fn new(workspace: &'a Workspace) -> Self {
+        Self {
+            workspace,
+            cluster: None,
+            model: None,
+        }
+    }
+
+    /// A cluster on which every test makes databases of its own.
+    pub fn postgres(&mut self) -> Result<Setting> {
+        let cluster = match self.cluster.take() {
+            Some(cluster) => cluster,
+            None => Cluster::start(self.workspace).context("starting a PostgreSQL cluster")?,
+        };
+        let url = self.cluster.insert(cluster).url.clone();
+        Ok(("TOLLWAY_TEST_PG_URL", url.into()))
+    }
+
+    pub fn model(&mut self) -> Result<Setting> {
+        let model = match self.model.take() {
+            Some(model) => model,
+            None => self.start_model().context("starting the local model")?,
+        };
+        Ok(("TOLLWAY_TEST_MODEL_URL", self.model.insert(model).url().into()))
+    }
+
+    pub fn python(&self) -> Result<Setting> {
+        Ok((
+            "TOLLWAY_TEST_PYTHON",
+            python::ensure_environment(self.workspace)?.into(),
+        ))
+    }
+
+    pub fn chromium(&self) -> Result<Setting> {
+        Ok(("CHROMIUM_PATH", browser::ensure_chromium()?.into()))
+    }
+
+    /// The server and what it serves, built as for development.
+    pub fn site(&self) -> Result<Vec<Setting>> {
+        site::build(self.workspace, Profile::Dev)?;
+        Ok(vec![
+            ("TOLLWAY_BIN", self.workspace.server_binary(Profile::Dev).into()),
+            ("TOLLWAY_SITE_ROOT", self.workspace.site().into()),
+        ])
+    }
+
+    fn start_model(&self) -> Result<LocalModel> {
+        let installed = local_model::install(self.workspace)?;
+        local_model::start(self.workspace, &installed, loopback::free_port()?)
+    }
+}
