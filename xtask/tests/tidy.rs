@@ -47,7 +47,7 @@ fn crates_use_only_what_the_architecture_allows() {
 
 #[test]
 fn app_contains_no_sql() {
-    complain("SQL belongs in crates/store", rust_files("app/src"), |line| {
+    complain("SQL belongs in crates/store", &rust_files("app/src"), |line| {
         let starts = ["INSERT INTO ", "DELETE FROM ", "CREATE TABLE "];
         starts.iter().any(|start| line.contains(start))
             || (line.contains("SELECT ") && line.contains(" FROM "))
@@ -140,7 +140,7 @@ fn migration_number(name: &str) -> Option<&str> {
 }
 
 /// Fails with every place where `is_wrong` holds of a line outside the tests of its file.
-fn complain(rule: &str, files: Vec<PathBuf>, is_wrong: impl Fn(&str) -> bool) {
+fn complain(rule: &str, files: &[PathBuf], is_wrong: impl Fn(&str) -> bool) {
     let mut places = Vec::new();
     for path in files.iter().filter(|path| !is_test(path)) {
         let source = fs::read_to_string(path).unwrap();
@@ -197,9 +197,9 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
                 continue;
             }
             if path.is_dir() {
-                open.push(path)
+                open.push(path);
             } else {
-                files.push(path)
+                files.push(path);
             }
         }
     }
