@@ -176,11 +176,11 @@ impl Allowances {
             return Ok(wanted);
         }
         let missing = wanted.saturating_sub(allowance.remaining());
-        let taken = self
-            .take_from_account(account, missing, now)
-            .await
-            .map_err(Refused::Store)?;
-        allowance.give(taken);
+        match self.take_from_account(account, missing, now).await {
+            Ok(taken) => allowance.give(taken),
+            // Without the store, what is left of the lease still serves.
+            Err(error) => return allowance.take_at_least(wanted, least, now).map_err(|_| Refused::Store(error)),
+        }
         allowance
             .take_at_least(wanted, least, now)
             .map_err(|available| Refused::Credits { available })
@@ -202,11 +202,11 @@ impl Allowances {
             return Ok(wanted);
         }
         let missing = wanted.saturating_sub(allowance.remaining());
-        let taken = self
-            .take_from_key(&key.hash, missing, now)
-            .await
-            .map_err(Refused::Store)?;
-        allowance.give(taken);
+        match self.take_from_key(&key.hash, missing, now).await {
+            Ok(taken) => allowance.give(taken),
+            // Without the store, what is left of the lease still serves.
+            Err(error) => return allowance.take_at_least(wanted, least, now).map_err(|_| Refused::Store(error)),
+        }
         allowance
             .take_at_least(wanted, least, now)
             .map_err(|available| Refused::KeyLimit { available })

@@ -86,11 +86,7 @@ impl<'a> Answer<'a> {
     /// Steps of a streamed answer.
     pub(crate) fn stream(&self) -> Vec<Step> {
         let mut steps = self.first_wait();
-        self.push(
-            &mut steps,
-            &self.chunk(&json!({"role": "assistant", "content": ""}), None, 0),
-            0,
-        );
+        self.push(&mut steps, &self.chunk(&self.opening(), None, 0), 0);
         let mut sent: u64 = 0;
         let per_chunk = usize::try_from(self.plan.tokens_per_chunk.max(1)).unwrap_or(1);
         for group in grouped(&self.deltas, per_chunk) {
@@ -225,6 +221,12 @@ impl<'a> Answer<'a> {
             self.push(&mut steps, &event, 0);
         }
         self.on_the_wire(steps)
+    }
+
+    /// The delta with the role; `content` is `null` when only a tool is called.
+    fn opening(&self) -> Value {
+        let only_calls = self.plan.tool_call.is_some() && self.plan.text.is_none() && self.plan.tokens == 0;
+        json!({"role": "assistant", "content": if only_calls { Value::Null } else { json!("") }})
     }
 
     fn first_wait(&self) -> Vec<Step> {
