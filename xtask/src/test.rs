@@ -142,7 +142,7 @@ fn carry_out(part: Part, bed: &mut Bed<'_>) -> Result<Counts> {
             runner::run(bed.workspace, Selection::Store, &environment)
         }
         Part::Api => {
-            let environment = [bed.postgres()?];
+            let environment = [bed.postgres()?, bed.python()?];
             runner::run(bed.workspace, Selection::Api, &environment)
         }
         Part::Model => {
