@@ -1,0 +1,204 @@
+//! The state of the model browser: everything in the address, under the names clients of this API family know.
+
+use leptos_router::params::ParamsMap;
+use serde::{Deserialize, Serialize};
+
+/// What is asked of the list of models. The default asks for everything, most used first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ModelQuery {
+    pub q: String,
+    /// `text`, `image` …: the model takes it.
+    pub input: String,
+    /// The model produces it.
+    pub output: String,
+    pub author: String,
+    pub provider: String,
+    /// The model takes at least so many tokens.
+    pub context_min: u64,
+    pub free: bool,
+    /// Some endpoint can be called right now.
+    pub ready: bool,
+    /// Some endpoint takes all of these request parameters.
+    pub supports: Vec<String>,
+    pub order: Order,
+    /// From 1.
+    pub page: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    #[default]
+    Popular,
+    Newest,
+    Cheapest,
+    Dearest,
+    Context,
+    Name,
+}
+
+impl Order {
+    pub const ALL: [Self; 6] = [
+        Self::Popular,
+        Self::Newest,
+        Self::Cheapest,
+        Self::Dearest,
+        Self::Context,
+        Self::Name,
+    ];
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Popular => "top-weekly",
+            Self::Newest => "newest",
+            Self::Cheapest => "pricing-low-to-high",
+            Self::Dearest => "pricing-high-to-low",
+            Self::Context => "context-high-to-low",
+            Self::Name => "name",
+        }
+    }
+
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Popular => "Most used this week",
+            Self::Newest => "Newest",
+            Self::Cheapest => "Price, low to high",
+            Self::Dearest => "Price, high to low",
+            Self::Context => "Longest context",
+            Self::Name => "Name",
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        Self::ALL
+            .into_iter()
+            .find(|order| order.name() == text)
+            .unwrap_or_default()
+    }
+}
+
+impl ModelQuery {
+    #[must_use]
+    pub fn from_params(params: &ParamsMap) -> Self {
+        let text = |key: &str| params.get(key).unwrap_or_default();
+        let is_on = |key: &str| {
+            params
+                .get_str(key)
+                .is_some_and(|value| !matches!(value, "" | "0" | "false"))
+        };
+        Self {
+            q: text("q"),
+            input: text("input_modalities"),
+            output: text("output_modalities"),
+            author: text("model_authors"),
+            provider: text("providers"),
+            context_min: text("context").parse().unwrap_or_default(),
+            free: is_on("free") || params.get_str("max_price") == Some("0"),
+            ready: is_on("ready"),
+            supports: split(params.get_all("supported_parameters").unwrap_or_default()),
+            order: Order::parse(&text("order")),
+            page: text("page").parse().unwrap_or(1).max(1),
+        }
+    }
+
+    /// The address of this state; whatever has its default stays out of it.
+    #[must_use]
+    pub fn href(&self) -> String {
+        let mut params = ParamsMap::new();
+        let mut put = |key: &'static str, value: &str| {
+            if !value.is_empty() {
+                params.insert(key, value.to_owned());
+            }
+        };
+        put("q", &self.q);
+        put("input_modalities", &self.input);
+        put("output_modalities", &self.output);
+        put("model_authors", &self.author);
+        put("providers", &self.provider);
+        if self.context_min > 0 {
+            put("context", &self.context_min.to_string());
+        }
+        if self.free {
+            put("free", "1");
+        }
+        if self.ready {
+            put("ready", "1");
+        }
+        for name in &self.supports {
+            put("supported_parameters", name);
+        }
+        if self.order != Order::default() {
+            put("order", self.order.name());
+        }
+        if self.page > 1 {
+            put("page", &self.page.to_string());
+        }
+        format!("/models{}", params.to_query_string())
+    }
+
+    #[must_use]
+    pub fn at_page(&self, page: usize) -> Self {
+        Self { page, ..self.clone() }
+    }
+
+    /// Whether anything narrows the list.
+    #[must_use]
+    pub fn is_narrowed(&self) -> bool {
+        let everything = Self {
+            order: self.order,
+            page: self.page,
+            ..Self::default()
+        };
+        *self != everything
+    }
+}
+
+/// `tools,reasoning` and repeated parameters mean the same.
+fn split(values: Vec<String>) -> Vec<String> {
+    let parts = values.iter().flat_map(|value| value.split(','));
+    parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(pairs: &[(&'static str, &str)]) -> ParamsMap {
+        let mut params = ParamsMap::new();
+        for (key, value) in pairs {
+            params.insert(*key, (*value).to_owned());
+        }
+        params
+    }
+
+    #[test]
+    fn an_address_and_its_state_say_the_same() {
+        let pairs = [
+            ("q", "llama"),
+            ("context", "128000"),
+            ("max_price", "0"),
+            ("supported_parameters", "tools,seed"),
+        ];
+        let query = ModelQuery::from_params(&params(&pairs));
+        assert_eq!((query.context_min, query.free, query.page), (128_000, true, 1));
+        assert_eq!(query.supports, ["tools", "seed"]);
+        assert_eq!(
+            query.href(),
+            "/models?q=llama&context=128000&free=1&supported_parameters=tools&supported_parameters=seed"
+        );
+        assert_eq!(ModelQuery::from_params(&ParamsMap::new()).href(), "/models");
+    }
+
+    #[test]
+    fn sorting_and_paging_narrow_nothing() {
+        let query = ModelQuery {
+            order: Order::Newest,
+            page: 3,
+            ..ModelQuery::default()
+        };
+        assert!(!query.is_narrowed());
+        assert!(ModelQuery { ready: true, ..query }.is_narrowed());
+    }
+}

@@ -1,0 +1,146 @@
+//! What the server lends to the pages: the store, the catalog, the clock, chance, and a few doors into the rest of the house.
+
+use crate::attempts::{Action, Attempts};
+use crate::fail::Fail;
+use domain::api_key::KeyHash;
+use domain::catalog::{Catalog, Provider};
+use domain::id::hex;
+use domain::purchase::Purchase;
+use domain::time::Micros;
+use http::header::ACCEPT;
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode};
+use leptos::prelude::use_context;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use store::Store;
+
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Provided by the server as a context of type `Arc<Site>`, for pages and server functions alike.
+pub struct Site {
+    /// On the pool of the web side, so that a slow page never delays a token.
+    pub store: Store,
+    /// The current snapshot.
+    pub catalog: Box<dyn Fn() -> Arc<Catalog> + Send + Sync>,
+    /// Whether the operator has configured this provider's key.
+    pub callable: Box<dyn Fn(&Provider) -> bool + Send + Sync>,
+    pub now: fn() -> Micros,
+    pub random: fn(&mut [u8]),
+    /// The address people use, without a trailing slash: `https://tollway.example`.
+    pub base_url: String,
+    /// The site is served over https: cookies are `Secure` and carry the `__Host-` prefix.
+    pub secure_cookies: bool,
+    /// The dev mailbox and the dev checkout exist.
+    pub dev: bool,
+    /// Opens a checkout at the payment processor and answers with the address to send the buyer to.
+    pub start_checkout: Box<dyn Fn(&Purchase) -> BoxFuture<Result<String, String>> + Send + Sync>,
+    /// The data plane loads this key anew.
+    pub key_changed: Box<dyn Fn(&KeyHash) + Send + Sync>,
+    /// Wakes the mail worker.
+    pub mail_queued: Box<dyn Fn() + Send + Sync>,
+    /// Resolves when all outcomes so far are in the store.
+    pub settled: Box<dyn Fn() -> BoxFuture<()> + Send + Sync>,
+    /// How often each address has tried; start it with `Attempts::default()`.
+    pub attempts: Attempts,
+}
+
+impl Site {
+    /// Whether `action` may be tried once more from `ip`; counts the try.
+    pub fn allow(&self, action: Action, ip: IpAddr) -> bool {
+        self.attempts.allow(action, ip, (self.now)(), self.dev)
+    }
+
+    #[must_use]
+    pub fn bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        (self.random)(&mut bytes);
+        bytes
+    }
+
+    /// A secret of 256 bits in hexadecimal, for a cookie or a mailed link.
+    #[must_use]
+    pub fn secret(&self) -> String {
+        hex(&self.bytes::<32>())
+    }
+}
+
+/// The site this page or server function runs in.
+pub fn site() -> Result<Arc<Site>, Fail> {
+    use_context::<Arc<Site>>().ok_or(Fail::Internal)
+}
+
+/// The head of the request being answered.
+pub fn parts() -> Result<Parts, Fail> {
+    use_context::<Parts>().ok_or(Fail::Internal)
+}
+
+/// The peer's address: the `SocketAddr` or `IpAddr` that the server put into the request's extensions.
+#[must_use]
+pub fn client_ip(parts: &Parts) -> IpAddr {
+    let address = parts.extensions.get::<IpAddr>().copied();
+    let peer = || parts.extensions.get::<SocketAddr>().map(SocketAddr::ip);
+    address.or_else(peer).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+/// Runs the body of a server function and gives the response the status that fits its failure. A plain form keeps the
+/// redirect back to its page, which shows the failure.
+pub async fn answer<T>(body: impl Future<Output = Result<T, Fail>>) -> Result<T, Fail> {
+    let result = body.await;
+    if let Err(fail) = result
+        && let (Some(parts), Some(options)) = (use_context::<Parts>(), use_context::<leptos_axum::ResponseOptions>())
+    {
+        let is_plain_form = parts.method == Method::POST && accepts_html(&parts.headers);
+        let is_redirected = fail == Fail::SignedOut && accepts_html(&parts.headers);
+        if !is_plain_form && !is_redirected {
+            options.set_status(StatusCode::from_u16(fail.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+        }
+    }
+    result
+}
+
+/// Gives the page being rendered the status 404; a call of our own script keeps 200, since its answer is complete.
+pub fn mark_missing() {
+    if let (Some(parts), Some(options)) = (use_context::<Parts>(), use_context::<leptos_axum::ResponseOptions>())
+        && parts.method == Method::GET
+    {
+        options.set_status(StatusCode::NOT_FOUND);
+    }
+}
+
+/// Only a path on this site, never another host: what may follow `next=`.
+#[must_use]
+pub fn local_path(text: &str) -> Option<&str> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    (text.starts_with('/') && !text.starts_with("//") && is_plain && text.len() <= 512).then_some(text)
+}
+
+/// Whether this is a navigation or plain form of a browser rather than a call of our own script.
+#[must_use]
+pub fn accepts_html(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("text/html"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_local_paths_may_follow_a_sign_in() {
+        for good in ["/", "/account/keys?x=1", "/models/a/b"] {
+            assert_eq!(local_path(good), Some(good));
+        }
+        for bad in [
+            "",
+            "https://evil.example",
+            "//evil.example",
+            "/\\evil.example",
+            "/a\r\nb",
+            "account",
+        ] {
+            assert_eq!(local_path(bad), None, "{bad:?}");
+        }
+    }
+}
