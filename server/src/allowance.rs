@@ -179,7 +179,11 @@ impl Allowances {
         match self.take_from_account(account, missing, now).await {
             Ok(taken) => allowance.give(taken),
             // Without the store, what is left of the lease still serves.
-            Err(error) => return allowance.take_at_least(wanted, least, now).map_err(|_| Refused::Store(error)),
+            Err(error) => {
+                return allowance
+                    .take_at_least(wanted, least, now)
+                    .map_err(|_| Refused::Store(error));
+            }
         }
         allowance
             .take_at_least(wanted, least, now)
@@ -205,7 +209,11 @@ impl Allowances {
         match self.take_from_key(&key.hash, missing, now).await {
             Ok(taken) => allowance.give(taken),
             // Without the store, what is left of the lease still serves.
-            Err(error) => return allowance.take_at_least(wanted, least, now).map_err(|_| Refused::Store(error)),
+            Err(error) => {
+                return allowance
+                    .take_at_least(wanted, least, now)
+                    .map_err(|_| Refused::Store(error));
+            }
         }
         allowance
             .take_at_least(wanted, least, now)

@@ -38,8 +38,6 @@ pub struct Config {
     pub connections_max: usize,
     /// How long running streams may go on after a signal to stop.
     pub shutdown_secs: u64,
-    /// Whether addresses that users can influence may lie in private networks.
-    pub allow_private_upstreams: bool,
     /// Whether `X-Forwarded-For` is set by a proxy of our own and can be believed.
     pub trust_proxy: bool,
     /// A filter such as `info` or `tollway=debug,info`.
@@ -97,7 +95,6 @@ const FSYNC_MS_MAX: u64 = 1_000;
 const SHUTDOWN_SECS: u64 = 30;
 const SETTINGS: &[&str] = &[
     "TOLLWAY_ADDR",
-    "TOLLWAY_ALLOW_PRIVATE_UPSTREAMS",
     "TOLLWAY_BASE_URL",
     "TOLLWAY_BODY_BYTES_MAX",
     "TOLLWAY_CATALOG",
@@ -124,7 +121,6 @@ const SETTINGS: &[&str] = &[
 #[serde(deny_unknown_fields, default)]
 struct File {
     addr: Option<String>,
-    allow_private_upstreams: Option<bool>,
     base_url: Option<String>,
     body_bytes_max: Option<u64>,
     catalog: Option<Vec<PathBuf>>,
@@ -247,7 +243,6 @@ fn assemble(file: File, env: &Env) -> Result<Config, ConfigError> {
         shutdown_secs: env
             .number("TOLLWAY_SHUTDOWN_SECS", file.shutdown_secs)?
             .unwrap_or(SHUTDOWN_SECS),
-        allow_private_upstreams: env.flag("TOLLWAY_ALLOW_PRIVATE_UPSTREAMS", file.allow_private_upstreams)?,
         trust_proxy: env.flag("TOLLWAY_TRUST_PROXY", file.trust_proxy)?,
         log: env.text("TOLLWAY_LOG", file.log).unwrap_or_else(|| "info".to_owned()),
         log_json: env.flag("TOLLWAY_LOG_JSON", file.log_json)?,

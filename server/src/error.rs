@@ -62,21 +62,6 @@ impl ApiError {
         self
     }
 
-    #[must_use]
-    pub const fn kind(&self) -> ErrorType {
-        self.kind
-    }
-
-    #[must_use]
-    pub const fn code(&self) -> u16 {
-        self.status
-    }
-
-    #[must_use]
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
     /// The envelope, as sent in a response body or as an event in the middle of a stream.
     #[must_use]
     pub fn body(&self) -> Value {
@@ -90,6 +75,8 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(self.body())).into_response();
+        // For the access log.
+        response.extensions_mut().insert(self.kind);
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after_secs {
@@ -114,6 +101,21 @@ impl From<StoreError> for ApiError {
             "The database cannot be reached right now. Try again in a few seconds.",
         )
         .retry_after_secs(DATABASE_RETRY_SECS)
+    }
+}
+
+#[cfg(test)]
+impl ApiError {
+    pub const fn kind(&self) -> ErrorType {
+        self.kind
+    }
+
+    pub const fn code(&self) -> u16 {
+        self.status
+    }
+
+    pub fn message(&self) -> &str {
+        &self.message
     }
 }
 

@@ -5,6 +5,7 @@ use crate::database::Tx;
 use crate::error::Result;
 use domain::catalog::CatalogData;
 use domain::time::Micros;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Grows with every change; 0 when no catalog was loaded yet.
@@ -68,36 +69,45 @@ pub async fn load(tx: &mut Tx) -> Result<(i64, CatalogData)> {
 }
 
 async fn insert(tx: &mut Tx, data: &CatalogData) -> Result<()> {
-    for (position, provider) in (0_i64..).zip(&data.providers) {
-        execute!(
-            tx,
-            "INSERT INTO catalog_providers (slug, position, doc) VALUES ($1, $2, $3)",
-            provider.slug.as_str(),
-            position,
-            column::to_json(provider)?,
-        )?;
-    }
-    for (position, model) in (0_i64..).zip(&data.models) {
-        execute!(
-            tx,
-            "INSERT INTO catalog_models (slug, position, doc) VALUES ($1, $2, $3)",
-            model.slug.as_str(),
-            position,
-            column::to_json(model)?,
-        )?;
-    }
-    for (position, endpoint) in (0_i64..).zip(&data.endpoints) {
-        execute!(
-            tx,
-            "INSERT INTO catalog_endpoints (id, model, provider, position, doc) VALUES ($1, $2, $3, $4, $5)",
+    let providers = rows(&data.providers)?;
+    execute_rows!(
+        tx,
+        &providers,
+        "INSERT INTO catalog_providers (slug, position, doc) ",
+        |(position, provider, doc)| [provider.slug.as_str(), *position, doc.as_str()],
+        ""
+    )?;
+    let models = rows(&data.models)?;
+    execute_rows!(
+        tx,
+        &models,
+        "INSERT INTO catalog_models (slug, position, doc) ",
+        |(position, model, doc)| [model.slug.as_str(), *position, doc.as_str()],
+        ""
+    )?;
+    let endpoints = rows(&data.endpoints)?;
+    execute_rows!(
+        tx,
+        &endpoints,
+        "INSERT INTO catalog_endpoints (id, model, provider, position, doc) ",
+        |(position, endpoint, doc)| [
             endpoint.id.as_str(),
             endpoint.model.as_str(),
             endpoint.provider.as_str(),
-            position,
-            column::to_json(endpoint)?,
-        )?;
-    }
+            *position,
+            doc.as_str(),
+        ],
+        ""
+    )?;
     Ok(())
+}
+
+/// Each item with its position and its document.
+fn rows<T: Serialize>(items: &[T]) -> Result<Vec<(i64, &T, String)>> {
+    (0_i64..)
+        .zip(items)
+        .map(|(position, item)| Ok((position, item, column::to_json(item)?)))
+        .collect()
 }
 
 fn documents<T: DeserializeOwned>(rows: &[(String,)]) -> Result<Vec<T>> {

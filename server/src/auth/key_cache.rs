@@ -79,18 +79,11 @@ impl KeyCache {
         }
     }
 
-    /// Replaces what is known about a key by a row just read, if the key is held here at all.
-    pub fn put(&self, key: Key) {
+    /// Replaces what is known about a key by a row just read, if the key is held here at all. Tells whether a known key
+    /// has changed.
+    pub fn put(&self, key: Key) -> bool {
         let slot = lock(&self.slots).get(&key.hash).cloned();
-        if let Some(slot) = slot {
-            slot.change(|state| {
-                let known = state.known.as_ref().and_then(Option::as_ref);
-                if known.is_none_or(|known| known.updated <= key.updated) {
-                    state.fresh_until = Some(Instant::now() + jittered(KNOWN_FOR, &key.hash));
-                    state.known = Some(Some(Arc::new(key)));
-                }
-            });
-        }
+        slot.is_some_and(|slot| slot.put(key))
     }
 
     async fn get_with<F>(&self, hash: &KeyHash, load: impl Fn() -> F) -> Result<Option<Arc<Key>>, ApiError>
@@ -176,6 +169,19 @@ impl Slot {
         state.known = answer.as_ref().ok().cloned();
         state.failure = answer.as_ref().err().cloned();
         Some(answer)
+    }
+
+    fn put(&self, key: Key) -> bool {
+        let mut state = lock(&self.state);
+        let known = state.known.as_ref().and_then(Option::as_ref).map(|known| known.updated);
+        if known.is_some_and(|known| known >= key.updated) {
+            return false;
+        }
+        state.epoch = state.epoch.wrapping_add(1);
+        state.failure = None;
+        state.fresh_until = Some(Instant::now() + jittered(KNOWN_FOR, &key.hash));
+        state.known = Some(Some(Arc::new(key)));
+        known.is_some()
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {

@@ -96,15 +96,15 @@ async fn a_polled_row_replaces_an_older_one_only() {
         disabled,
         ..key(&api_key)
     };
-    cache.put(row(9, true));
+    assert!(!cache.put(row(9, true)));
     cache
         .get_with(&hash, || async { Ok(Some(row(5, false))) })
         .await
         .unwrap();
-    cache.put(row(4, true));
+    assert!(!cache.put(row(4, true)));
     let known = || async { cache.get_with(&hash, || async { down() }).await.unwrap().unwrap() };
     assert!(!known().await.disabled);
-    cache.put(row(6, true));
+    assert!(cache.put(row(6, true)));
     assert!(known().await.disabled);
 }
 
@@ -147,7 +147,7 @@ proptest::proptest! {
                 let (api_key, hash) = hash(seed);
                 match event {
                     0 => cache.invalidate(&hash),
-                    1 => cache.put(key(&api_key)),
+                    1 => drop(cache.put(key(&api_key))),
                     _ => {}
                 }
                 let load = || async { if event == 3 { down() } else { Ok((seed % 2 == 0).then(|| key(&api_key))) } };

@@ -1,0 +1,164 @@
+//! `GET /key`: what the calling key is and may still spend.
+
+use super::{Data, Usd, settled};
+use crate::auth::Caller;
+use crate::clock;
+use crate::data_plane::DataPlane;
+use crate::error::ApiError;
+use axum::Json;
+use axum::extract::State;
+use domain::money::NanoUsd;
+use domain::period::Period;
+use serde::Serialize;
+use std::sync::Arc;
+use store::keys::{Key, KeyUsage};
+use store::ledger::Credits;
+
+/// All amounts in dollars. The fields about own provider keys are always zero: there are none here.
+#[derive(Serialize)]
+pub struct KeyInfo {
+    label: String,
+    name: String,
+    limit: Option<Usd>,
+    limit_remaining: Option<Usd>,
+    limit_reset: Option<Period>,
+    /// What the key can really spend: the lesser of its limit and its account's balance. Never below zero.
+    limit_effective_remaining: Usd,
+    /// What the account has left, running requests not deducted.
+    account_balance: Usd,
+    include_byok_in_limit: bool,
+    usage: Usd,
+    usage_daily: Usd,
+    usage_weekly: Usd,
+    usage_monthly: Usd,
+    byok_usage: Usd,
+    byok_usage_daily: Usd,
+    byok_usage_weekly: Usd,
+    byok_usage_monthly: Usd,
+    is_free_tier: bool,
+    is_management_key: bool,
+    is_provisioning_key: bool,
+    creator_user_id: String,
+    expires_at: Option<String>,
+    rate_limit: RateLimit,
+}
+
+/// Kept for clients that still read it.
+#[derive(Serialize)]
+struct RateLimit {
+    requests: i64,
+    interval: &'static str,
+    note: &'static str,
+}
+
+const NO_RATE_LIMIT: RateLimit = RateLimit {
+    requests: -1,
+    interval: "10s",
+    note: "This field is deprecated and safe to ignore.",
+};
+
+pub async fn get(State(state): State<Arc<DataPlane>>, caller: Caller) -> Result<Json<Data<KeyInfo>>, ApiError> {
+    settled(&state).await;
+    let mut tx = state.store.read().await?;
+    let usage = store::keys::usage(&mut tx, &caller.key.hash, clock::now()).await?;
+    let credits = store::ledger::credits(&mut tx, &caller.account).await?;
+    Ok(Json(Data {
+        data: info(&caller.key, &usage, &credits),
+    }))
+}
+
+fn info(key: &Key, usage: &KeyUsage, credits: &Credits) -> KeyInfo {
+    let balance = credits.available.saturating_add(credits.in_escrow);
+    let remaining = remaining(key, usage);
+    let effective = remaining.map_or(balance, |remaining| remaining.min(balance));
+    let none = Usd(NanoUsd::ZERO);
+    KeyInfo {
+        label: key.label.clone(),
+        name: key.name.clone(),
+        limit: key.limit.map(Usd),
+        limit_remaining: remaining.map(Usd),
+        limit_reset: key.reset,
+        limit_effective_remaining: Usd(effective.max(NanoUsd::ZERO)),
+        account_balance: Usd(balance),
+        include_byok_in_limit: false,
+        usage: Usd(usage.total),
+        usage_daily: Usd(usage.daily),
+        usage_weekly: Usd(usage.weekly),
+        usage_monthly: Usd(usage.monthly),
+        byok_usage: none,
+        byok_usage_daily: none,
+        byok_usage_weekly: none,
+        byok_usage_monthly: none,
+        is_free_tier: !credits.purchased.is_positive(),
+        is_management_key: false,
+        is_provisioning_key: false,
+        creator_user_id: key.user.to_string(),
+        expires_at: key.expires.map(domain::time::Micros::rfc3339),
+        rate_limit: NO_RATE_LIMIT,
+    }
+}
+
+/// The limit less what was used in the current period; never below zero.
+fn remaining(key: &Key, usage: &KeyUsage) -> Option<NanoUsd> {
+    let used = match key.reset {
+        None => usage.total,
+        Some(Period::Daily) => usage.daily,
+        Some(Period::Weekly) => usage.weekly,
+        Some(Period::Monthly) => usage.monthly,
+    };
+    key.limit.map(|limit| limit.saturating_sub(used).max(NanoUsd::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::api_key::ApiKey;
+    use domain::id::{AccountId, UserId};
+    use domain::time::Micros;
+
+    fn key(limit: Option<i64>, reset: Option<Period>) -> Key {
+        let api_key = ApiKey::new(&[1; 32]);
+        Key {
+            hash: api_key.hash(),
+            account: AccountId::stored("acc_1"),
+            user: UserId::stored("usr_1"),
+            name: "n".to_owned(),
+            label: api_key.label(),
+            limit: limit.map(NanoUsd::new),
+            reset,
+            expires: None,
+            disabled: false,
+            deleted: false,
+            internal: false,
+            created: Micros::new(0),
+            updated: Micros::new(0),
+            last_used: None,
+        }
+    }
+
+    fn check(limit: Option<i64>, reset: Option<Period>, balance: i64, remaining: Option<i64>, effective: i64) {
+        let nano = NanoUsd::new;
+        let usage = KeyUsage {
+            total: nano(90),
+            daily: nano(10),
+            weekly: nano(20),
+            monthly: nano(30),
+        };
+        let credits = Credits {
+            available: nano(balance),
+            ..Credits::default()
+        };
+        let info = info(&key(limit, reset), &usage, &credits);
+        assert_eq!(info.limit_remaining, remaining.map(|nano| Usd(NanoUsd::new(nano))));
+        assert_eq!(info.limit_effective_remaining, Usd(nano(effective)));
+    }
+
+    #[test]
+    fn the_effective_remainder_is_the_lesser_of_limit_and_balance() {
+        check(None, None, 50, None, 50);
+        check(Some(100), None, 50, Some(10), 10);
+        check(Some(100), Some(Period::Daily), 50, Some(90), 50);
+        check(Some(25), Some(Period::Monthly), 50, Some(0), 0);
+        check(Some(100), Some(Period::Weekly), -5, Some(80), 0);
+    }
+}

@@ -1,0 +1,40 @@
+//! `GET /providers`: who runs models here.
+
+use super::Data;
+use crate::data_plane::DataPlane;
+use axum::Json;
+use axum::extract::State;
+use domain::catalog::Provider;
+use serde::Serialize;
+use std::sync::Arc;
+
+#[derive(Serialize)]
+pub struct ProviderRow {
+    name: String,
+    slug: String,
+    privacy_policy_url: Option<String>,
+    terms_of_service_url: Option<String>,
+    status_page_url: Option<String>,
+    headquarters: Option<String>,
+    /// Not known to us for any provider yet.
+    datacenters: Option<Vec<String>>,
+}
+
+pub async fn list(State(state): State<Arc<DataPlane>>) -> Json<Data<Vec<ProviderRow>>> {
+    let catalog = state.catalog.load();
+    Json(Data {
+        data: catalog.providers().map(|provider| row(provider)).collect(),
+    })
+}
+
+fn row(provider: &Provider) -> ProviderRow {
+    ProviderRow {
+        name: provider.name.clone(),
+        slug: provider.slug.clone(),
+        privacy_policy_url: provider.privacy_policy_url.clone(),
+        terms_of_service_url: provider.terms_of_service_url.clone(),
+        status_page_url: provider.status_page_url.clone(),
+        headquarters: provider.headquarters.clone(),
+        datacenters: None,
+    }
+}
