@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
@@ -86,7 +86,9 @@ impl Apt {
             "{sources}Dir::State::lists \"@/lists\"; Dir::Cache \"@/cache\"; APT::Sandbox::User \"{}\";\n\
              Acquire::Languages \"none\"; Acquire::Retries \"3\"; Debug::NoLocking \"true\";\n\
              Acquire::IndexTargets::deb::DEP-11::DefaultEnabled \"false\";\n\
-             Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled \"false\";\n",
+             Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled \"false\";\n\
+             #clear APT::Update::Pre-Invoke; #clear APT::Update::Post-Invoke;\n\
+             #clear APT::Update::Post-Invoke-Success;\n",
             user.trim()
         );
         fs::write(folder.path().join("apt.conf"), conf.replace('@', &path))?;
@@ -95,10 +97,9 @@ impl Apt {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        command
-            .env("APT_CONFIG", self.folder.path().join("apt.conf"))
-            .env("DEBIAN_FRONTEND", "noninteractive");
-        command.stdin(std::process::Stdio::null());
+        // Read after the machine's own configuration, whose proxies count and whose hooks do not.
+        command.arg("--config-file").arg(self.folder.path().join("apt.conf"));
+        command.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
         command
     }
 }
@@ -135,7 +136,14 @@ pub fn install(packages: &[&str]) -> Result<()> {
         .and_then(|()| {
             process::check(
                 as_root("apt-get")?
-                    .args(["install", "-qq", "--yes", "--no-install-recommends"])
+                    .args([
+                        "install",
+                        "-qq",
+                        "--yes",
+                        "--no-install-recommends",
+                        "-o",
+                        "Dpkg::Use-Pty=0",
+                    ])
                     .args(packages),
             )
         })

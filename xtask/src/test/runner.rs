@@ -94,7 +94,8 @@ impl Selection {
 }
 
 fn nextest(workspace: &Workspace, selection: Selection, environment: &[Setting]) -> Result<Counts> {
-    let report = workspace.target.join("nextest/default/junit.xml");
+    // nextest keeps its own folder below the repository, wherever cargo's target directory is.
+    let report = workspace.root.join("target/nextest/default/junit.xml");
     let _ = fs::remove_file(&report);
     let mut command = cargo(workspace);
     command
