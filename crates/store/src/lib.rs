@@ -4,8 +4,9 @@
 //! their own; the caller begins and commits. After an error the transaction must be dropped, which rolls it back.
 //!
 //! Architecture invariant: rows are locked in one order everywhere (API keys, key limits, key leases, ledger accounts,
-//! rollups; by primary key within a table), so that transactions of several nodes do not deadlock. A caller who leases
-//! from a key and takes credits in one transaction does it in that order.
+//! rollups; by primary key within a table), so that transactions of several nodes do not deadlock. For callers this means:
+//! leases from keys come first, and a transaction makes one entry in the ledger (`post`, `take`, `settle`, `settle_paid`).
+//! One that does otherwise is still right; PostgreSQL may end it as a deadlock, which is `Unavailable`: try again.
 
 #![cfg_attr(
     not(test),

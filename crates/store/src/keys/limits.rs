@@ -43,8 +43,9 @@ pub async fn lease(tx: &mut Tx, node: &NodeId, key: &KeyHash, amount: NanoUsd, n
     }
     let window = Window::at(reset, now);
     if !deduct(tx, key, window, amount, limit).await? {
-        let is_new_window = open(tx, key, window).await?;
-        if !is_new_window || !deduct(tx, key, window, amount, limit).await? {
+        // Either the limit is reached or the window has no row yet; another node may be making it now.
+        open(tx, key, window).await?;
+        if !deduct(tx, key, window, amount, limit).await? {
             return Ok(false);
         }
     }
@@ -72,16 +73,7 @@ pub async fn lease_available(tx: &mut Tx, key: &KeyHash, now: Micros) -> Result<
         return Ok(None);
     };
     let window = Window::at(reset, now);
-    let row = fetch_optional!(
-        (i64, i64),
-        tx,
-        "SELECT used_nano, leased_nano FROM key_limits
-         WHERE key_hash = $1 AND period_start_us = $2 AND period_end_us = $3",
-        key.as_str(),
-        window.start,
-        window.end,
-    )?;
-    let (used, leased) = match row {
+    let (used, leased) = match taken_in(tx, key, window).await? {
         Some(row) => row,
         None => (used_in(tx, key, window).await?, 0),
     };
@@ -226,11 +218,12 @@ async fn leases(tx: &mut Tx, node: &NodeId, windows: &[(String, i64, i64)]) -> R
         (String, i64, i64, i64),
         tx,
         windows,
-        "SELECT key_hash, period_start_us, period_end_us, leased_nano FROM key_leases
-         WHERE (node_id, key_hash, period_start_us, period_end_us) IN (",
+        "SELECT n.key_hash, n.period_start_us, n.period_end_us, n.leased_nano FROM key_leases n JOIN (",
         |(key, start, end)| [node.as_str(), key.as_str(), *start, *end],
-        ")",
-        ")"
+        ") AS v ON n.node_id = v.column1 AND n.key_hash = v.column2
+            AND n.period_start_us = v.column3 AND n.period_end_us = v.column4",
+        ") AS v ON n.node_id = v.column1 AND n.key_hash = v.column2
+            AND n.period_start_us = v.column3 AND n.period_end_us = v.column4"
     )?;
     Ok(rows
         .into_iter()
@@ -297,8 +290,11 @@ async fn deduct(tx: &mut Tx, key: &KeyHash, window: Window, amount: NanoUsd, lim
     Ok(deducted == 1)
 }
 
-/// Makes the row of a window, with what the key has used in it so far. False when it exists.
-async fn open(tx: &mut Tx, key: &KeyHash, window: Window) -> Result<bool> {
+/// Makes the row of a window if it is missing, with what the key has used in it so far.
+async fn open(tx: &mut Tx, key: &KeyHash, window: Window) -> Result<()> {
+    if taken_in(tx, key, window).await?.is_some() {
+        return Ok(());
+    }
     // Writes nothing new: waits for settlements of this key, whose rollups must be in the sum below.
     execute!(
         tx,
@@ -306,7 +302,7 @@ async fn open(tx: &mut Tx, key: &KeyHash, window: Window) -> Result<bool> {
         key.as_str()
     )?;
     let used = used_in(tx, key, window).await?;
-    let opened = execute!(
+    execute!(
         tx,
         "INSERT INTO key_limits (key_hash, period_start_us, period_end_us, used_nano, leased_nano)
          VALUES ($1, $2, $3, $4, 0) ON CONFLICT (key_hash, period_start_us, period_end_us) DO NOTHING",
@@ -315,7 +311,20 @@ async fn open(tx: &mut Tx, key: &KeyHash, window: Window) -> Result<bool> {
         window.end,
         used,
     )?;
-    Ok(opened == 1)
+    Ok(())
+}
+
+/// Used and leased in a window that has a row.
+async fn taken_in(tx: &mut Tx, key: &KeyHash, window: Window) -> Result<Option<(i64, i64)>> {
+    fetch_optional!(
+        (i64, i64),
+        tx,
+        "SELECT used_nano, leased_nano FROM key_limits
+         WHERE key_hash = $1 AND period_start_us = $2 AND period_end_us = $3",
+        key.as_str(),
+        window.start,
+        window.end,
+    )
 }
 
 async fn used_in(tx: &mut Tx, key: &KeyHash, window: Window) -> Result<i64> {

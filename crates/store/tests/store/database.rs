@@ -1,5 +1,5 @@
-use crate::fixtures::{create_user, email};
-use store::{Store, StoreError, users};
+use crate::fixtures::{NOW, create_user, email, node};
+use store::{Store, StoreError, nodes, users};
 
 on_both! {
     async fn migrations_apply_twice_without_effect(db: Db) {
@@ -31,6 +31,15 @@ on_both! {
     async fn a_closed_store_is_unavailable(db: Db) {
         db.store.close().await;
         assert!(matches!(db.store.begin().await, Err(StoreError::Unavailable(_))));
+    }
+
+    async fn a_node_starts_again_under_its_name(db: Db) {
+        let mut tx = db.begin().await;
+        nodes::start(&mut tx, &node("a"), NOW).await.unwrap();
+        nodes::start(&mut tx, &node("a"), NOW.plus(5)).await.unwrap();
+        nodes::heartbeat(&mut tx, &node("a"), NOW.plus(9)).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(db.number("SELECT MAX(heartbeat_us - started_us) FROM nodes").await, 4);
     }
 
     async fn a_value_that_breaks_a_check_is_refused(db: Db) {

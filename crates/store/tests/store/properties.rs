@@ -213,7 +213,6 @@ async fn one_of_many(db: &Db, users: &[User], made: &[Key], number: u64) -> i64 
     let mut charged = 0;
     for round in 0..12 {
         let mut batch = Vec::new();
-        let mut tx = db.begin().await;
         for user in users {
             let cost = random.amount(60);
             let made = made
@@ -221,17 +220,12 @@ async fn one_of_many(db: &Db, users: &[User], made: &[Key], number: u64) -> i64 
                 .filter(|key| key.account == user.account)
                 .nth(round % 3)
                 .unwrap();
-            if keys::lease(&mut tx, &at, &made.hash, nano(cost), NOW).await.unwrap() {
-                let taken = ledger::take(&mut tx, &customer(user), &lease_of(&at, user, cost))
-                    .await
-                    .unwrap();
-                assert!(taken, "there are credits enough");
+            if admitted(db, &at, user, made, cost).await {
                 charged += cost;
                 let id = format!("gen-{number}-{round}-{}", batch.len());
                 batch.push(generation(&id, made, u32::try_from(cost).unwrap()));
             }
         }
-        tx.commit().await.unwrap();
         let settled = settle(db, &at, &batch).await;
         assert_eq!(
             (settled.new.len(), settled.overruns),
@@ -239,4 +233,17 @@ async fn one_of_many(db: &Db, users: &[User], made: &[Key], number: u64) -> i64 
         );
     }
     charged
+}
+
+async fn admitted(db: &Db, at: &NodeId, user: &User, made: &Key, cost: i64) -> bool {
+    let mut tx = db.begin().await;
+    if !keys::lease(&mut tx, at, &made.hash, nano(cost), NOW).await.unwrap() {
+        return false;
+    }
+    let taken = ledger::take(&mut tx, &customer(user), &lease_of(at, user, cost))
+        .await
+        .unwrap();
+    assert!(taken, "there are credits enough");
+    tx.commit().await.unwrap();
+    true
 }
