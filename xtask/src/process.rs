@@ -31,11 +31,11 @@ impl std::fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
-/// From here on SIGINT and SIGTERM only raise a flag; a second one ends the process at once.
+/// From here on SIGINT and SIGTERM only raise a flag, however often they come: everything that waits looks at it, and no
+/// wait for a child that is to stop is without a limit.
 pub fn catch_signals() -> Result<()> {
     let flag = INTERRUPTED.get_or_init(Arc::default);
     for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(flag))?;
         signal_hook::flag::register(signal, Arc::clone(flag))?;
     }
     Ok(())
