@@ -85,6 +85,10 @@ pub async fn published(response: Response) -> Response {
 
 fn reason(status: u16) -> (ErrorType, &'static str) {
     match status {
+        403 => (
+            ErrorType::PermissionDenied,
+            "The request was not sent from a page of this site.",
+        ),
         404 => (ErrorType::NotFound, "There is nothing here."),
         405 => (ErrorType::MethodNotAllowed, "This address does not take this method."),
         413 => (ErrorType::PayloadTooLarge, "The request body is too large."),

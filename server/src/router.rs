@@ -33,7 +33,6 @@ const HSTS: &str = "max-age=63072000; includeSubDomains";
 const NOTHING_ALLOWED: &str = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Everything. Call on the web runtime: listing the pages runs the app once.
-#[must_use]
 pub fn router(web: &Arc<Web>) -> Router {
     let (site, shared) = (site(web), Arc::clone(web));
     let is_https = web.data.config.is_https();
@@ -196,10 +195,10 @@ async fn access_log(request: Request, next: Next) -> Response {
 
 fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let cause = format!("panic: {}", text.unwrap_or("of an unknown kind"));
+        .downcast::<String>()
+        .map(|text| *text)
+        .or_else(|panic| panic.downcast::<&str>().map(|text| (*text).to_owned()));
+    let cause = format!("panic: {}", text.unwrap_or_else(|_| "of an unknown kind".to_owned()));
     ApiError::internal(&cause).into_response()
 }
 

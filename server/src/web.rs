@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::error_type::ErrorType;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, SET_COOKIE};
 use http::{HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use leptos::prelude::{LeptosOptions, provide_context};
@@ -104,8 +104,9 @@ pub async fn answer_on(web: Arc<Web>, router: Router, request: Request) -> Respo
 /// What was made for a signed-in person is not kept by anybody, unless the page itself says otherwise; everything else
 /// may be kept if it is asked for again.
 pub async fn cache_headers(request: Request, next: Next) -> Response {
-    let is_personal = request.headers().contains_key(COOKIE);
+    let has_cookie = request.headers().contains_key(COOKIE);
     let mut response = next.run(request).await;
+    let is_personal = has_cookie || response.headers().contains_key(SET_COOKIE);
     let kind = response
         .headers()
         .get(CONTENT_TYPE)

@@ -161,7 +161,7 @@ async fn a_payment_that_does_not_fit_the_purchase_is_not_credited() {
     let pending = fixture.event("evt_4", COMPLETED, |object| object["payment_status"] = json!("unpaid"));
     assert_eq!(fixture.deliver(&pending).await, 200);
     let others = fixture.event("evt_5", COMPLETED, |object| {
-        object["client_reference_id"] = json!("pur_other")
+        object["client_reference_id"] = json!("pur_other");
     });
     assert_eq!(fixture.deliver(&others).await, 200);
     assert_eq!(fixture.balance().await, 0);
