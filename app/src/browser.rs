@@ -85,6 +85,16 @@ mod here {
         let _done = wasm_bindgen_futures::JsFuture::from(promise).await;
     }
 
+    /// Keeps the end of the element with this id in view, unless the reader has scrolled away from it.
+    pub fn follow(id: &str) {
+        const NEAR_PX: i32 = 160;
+        if let Some(element) = document().get_element_by_id(id)
+            && element.scroll_height() - element.scroll_top() - element.client_height() < NEAR_PX
+        {
+            element.set_scroll_top(element.scroll_height());
+        }
+    }
+
     /// Scrolls the element with this id to its end.
     pub fn scroll_to_end(id: &str) {
         if let Some(element) = document().get_element_by_id(id) {
@@ -125,6 +135,8 @@ mod nowhere {
     }
 
     pub async fn sleep(_ms: i32) {}
+
+    pub fn follow(_id: &str) {}
 
     pub fn scroll_to_end(_id: &str) {}
 }

@@ -37,10 +37,10 @@ pub fn short(number: u64) -> String {
     }
 }
 
-/// A context length as vendors write it: powers of two in `K`, round thousands as `K` or `M`.
+/// A context length as vendors write it: `128K` for both 128,000 and 131,072.
 #[must_use]
 pub fn context(tokens: u64) -> String {
-    if tokens >= 1024 && tokens < 1_000_000 && tokens.is_multiple_of(1024) {
+    if tokens < 1_000_000 && tokens.is_multiple_of(1024) && !tokens.is_multiple_of(1000) {
         format!("{}K", tokens / 1024)
     } else {
         short(tokens)
@@ -106,8 +106,8 @@ mod tests {
             ["999", "1.2K", "128K", "2M"]
         );
         assert_eq!(
-            [context(131_072), context(1_048_576), context(200_000)],
-            ["128K", "1M", "200K"]
+            [context(131_072), context(128_000), context(256_000), context(1_048_576)],
+            ["128K", "128K", "256K", "1M"]
         );
         assert_eq!([percent(1, 8), percent(0, 0)], ["12.5%", "0.0%"]);
         assert_eq!([count(1, "model"), count(2, "model")], ["1 model", "2 models"]);

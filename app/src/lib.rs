@@ -3,6 +3,9 @@
 //! Architecture invariant: server functions touch our own store and nothing else; there is no SQL and no HTTP client here.
 //! Every page but the chat works without JavaScript, and nothing inline runs or styles without a nonce.
 
+// Views are deeply nested types.
+#![recursion_limit = "256"]
+
 #[cfg(feature = "ssr")]
 pub mod attempts;
 mod browser;

@@ -57,11 +57,12 @@ pub struct Column {
     pub parts: Vec<u64>,
 }
 
-const WIDTH: u64 = 720;
-const HEIGHT: u64 = 200;
-const LABELS_MAX: usize = 8;
+/// Units of the drawing, which is stretched to the space it gets.
+const STEP: u64 = 12;
+const GAP: u64 = 2;
+const HEIGHT: u64 = 1_000;
 
-/// Columns over time, each stacked from the same series.
+/// Columns over time, each stacked from the same series. Words stand outside the drawing, so that they keep their size.
 #[component]
 pub fn StackedColumns(
     columns: Vec<Column>,
@@ -71,62 +72,72 @@ pub fn StackedColumns(
     /// Writes the figure of the axis.
     unit: fn(u64) -> String,
 ) -> impl IntoView {
-    let highest = columns
-        .iter()
-        .map(|column| column.parts.iter().sum())
-        .max()
-        .unwrap_or(0)
-        .max(1);
-    let slots = u64::try_from(columns.len()).unwrap_or(1).max(1);
-    let step = WIDTH / slots;
-    let gap = (step / 6).max(1);
-    let label_every = columns.len().div_ceil(LABELS_MAX).max(1);
-    let bars: Vec<_> = columns
+    let sums = columns.iter().map(|column| column.parts.iter().sum());
+    let highest = sums.max().unwrap_or(0).max(1);
+    let width = u64::try_from(columns.len()).unwrap_or(1).max(1) * STEP;
+    let labels = day_labels(&columns);
+    let bars: Vec<_> = (0..)
+        .step_by(usize::try_from(STEP).unwrap_or(1))
+        .zip(columns)
+        .map(|(x, column)| view! { <Bars x column highest unit/> })
+        .collect();
+    let line = |y: u64| {
+        view! { <line class="axis" x1="0" x2=width.to_string() y1=y.to_string() y2=y.to_string()></line> }
+    };
+    let lines = [line(0), line(HEIGHT / 2), line(HEIGHT)];
+    view! {
+        <figure class="chart" role="img" aria-label=label>
+            <p class="chart-word">{unit(highest)}</p>
+            <svg viewBox=format!("0 0 {width} {HEIGHT}") preserveAspectRatio="none">
+                {lines} {bars}
+            </svg>
+            <p class="chart-word chart-days">{labels}</p>
+        </figure>
+    }
+}
+
+#[component]
+fn Bars(x: u64, column: Column, highest: u64, unit: fn(u64) -> String) -> impl IntoView {
+    let total: u64 = column.parts.iter().sum();
+    let scale = |tokens: u64| u64::try_from(u128::from(tokens) * u128::from(HEIGHT) / u128::from(highest)).unwrap_or(0);
+    let mut below = 0;
+    let pieces: Vec<_> = column
+        .parts
         .into_iter()
         .enumerate()
-        .map(|(at, column)| {
-            let x = u64::try_from(at).unwrap_or(0) * step;
-            let total: u64 = column.parts.iter().sum();
-            let mut below = 0;
-            let pieces: Vec<_> = column
-                .parts
-                .iter()
-                .enumerate()
-                .filter(|(_, part)| **part > 0)
-                .map(|(series_at, part)| {
-                    let bottom = HEIGHT * below / highest;
-                    below += part;
-                    let top = HEIGHT * below / highest;
-                    view! {
-                        <rect
-                            class=series(series_at)
-                            x=(x + gap / 2).to_string()
-                            y=(HEIGHT - top).to_string()
-                            width=(step - gap).max(1).to_string()
-                            height=(top - bottom).to_string()
-                        ></rect>
-                    }
-                })
-                .collect();
-            let text = (at % label_every == 0).then(|| {
-                view! {
-                    <text x=(x + step / 2).to_string() y=(HEIGHT + 16).to_string() text-anchor="middle">
-                        {short_day(&column.label)}
-                    </text>
-                }
-            });
-            view! { <g><title>{format!("{}: {}", column.label, unit(total))}</title>{pieces}{text}</g> }
+        .map(|(at, part)| {
+            let bottom = scale(below);
+            below += part;
+            let top = scale(below);
+            let (y, height) = (HEIGHT - top, top - bottom);
+            view! {
+                <rect
+                    class=series(at)
+                    x=(x + GAP / 2).to_string()
+                    y=y.to_string()
+                    width=(STEP - GAP).to_string()
+                    height=height.to_string()
+                ></rect>
+            }
         })
         .collect();
     view! {
-        <svg class="chart" viewBox=format!("0 -16 {WIDTH} {}", HEIGHT + 40) role="img" aria-label=label>
-            <line class="axis" x1="0" x2=WIDTH.to_string() y1="0" y2="0"></line>
-            <line class="axis" x1="0" x2=WIDTH.to_string() y1=(HEIGHT / 2).to_string() y2=(HEIGHT / 2).to_string()></line>
-            <line class="axis" x1="0" x2=WIDTH.to_string() y1=HEIGHT.to_string() y2=HEIGHT.to_string()></line>
-            <text x="0" y="-4">{unit(highest)}</text>
-            {bars}
-        </svg>
+        <g>
+            <title>{format!("{}: {}", column.label, unit(total))}</title>
+            {pieces}
+        </g>
     }
+}
+
+/// The first, the middle and the last day.
+fn day_labels(columns: &[Column]) -> Vec<AnyView> {
+    let mut at = vec![0, columns.len() / 2, columns.len().saturating_sub(1)];
+    at.dedup();
+    let label = |at: usize| columns.get(at).map(|column| short_day(&column.label));
+    at.into_iter()
+        .filter_map(label)
+        .map(|label| view! { <span>{label}</span> }.into_any())
+        .collect()
 }
 
 fn per_mille(part: u64, whole: u64) -> u64 {

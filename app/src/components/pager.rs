@@ -9,13 +9,15 @@ pub fn Pager(
     shown: String,
     previous: Option<String>,
     next: Option<String>,
+    #[prop(default = "Previous")] previous_label: &'static str,
+    #[prop(default = "Next")] next_label: &'static str,
 ) -> impl IntoView {
     view! {
         <nav class="pager" aria-label="Pages">
             <span class="faint">{shown}</span>
             <span class="row">
-                {previous.map(|href| view! { <a class="button quiet compact" rel="prev" href=href>"Previous"</a> })}
-                {next.map(|href| view! { <a class="button quiet compact" rel="next" href=href data-testid="next-page">"Next"</a> })}
+                {previous.map(|href| view! { <a class="button quiet compact" rel="prev" href=href>{previous_label}</a> })}
+                {next.map(|href| view! { <a class="button quiet compact" rel="next" href=href data-testid="next-page">{next_label}</a> })}
             </span>
         </nav>
     }

@@ -12,6 +12,7 @@ use crate::fail::Fail;
 use crate::format;
 use crate::pages::not_found::Missing;
 use domain::catalog::{CancelPolicy, DataPolicy};
+use domain::money::PicoUsd;
 use domain::price::Prices;
 use domain::slug::ModelSlug;
 use endpoints::Endpoints;
@@ -251,15 +252,14 @@ fn Found(page: ModelPage) -> impl IntoView {
 
 #[component]
 fn Figures(page: ModelPage) -> impl IntoView {
-    let cheapest = page
-        .endpoints
-        .first()
-        .map(|endpoint| endpoint.prices.clone())
-        .unwrap_or_default();
+    let least = |price: fn(&Prices) -> PicoUsd| {
+        let prices = page.endpoints.iter().map(|endpoint| price(&endpoint.prices));
+        prices.min().map_or_else(|| "–".to_owned(), PicoUsd::per_million)
+    };
     let facts = [
         ("Context", format::context(page.context)),
-        ("Input from, per M tokens", cheapest.prompt.per_million()),
-        ("Output from, per M tokens", cheapest.completion.per_million()),
+        ("Input from, per M tokens", least(|prices| prices.prompt)),
+        ("Output from, per M tokens", least(|prices| prices.completion)),
         ("Endpoints", page.endpoints.len().to_string()),
         ("Tokens in 7 days", format::short(page.week_tokens)),
     ];

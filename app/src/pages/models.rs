@@ -144,7 +144,7 @@ fn Filters(query: Memo<ModelQuery>, page: Resource<Result<ModelsPage, Fail>>) ->
                     type="search"
                     id="q"
                     name="q"
-                    placeholder="Name, author, what it is for"
+                    placeholder="Name or author"
                     autocomplete="off"
                     value=move || query.with(|query| query.q.clone())
                     prop:value=move || query.with(|query| query.q.clone())
@@ -153,12 +153,12 @@ fn Filters(query: Memo<ModelQuery>, page: Resource<Result<ModelsPage, Fail>>) ->
             </div>
             <div class="field">
                 <label for="order">"Sort"</label>
-                <select class="input" id="order" name="order" data-testid="model-order" prop:value=move || query.with(|query| query.order.name())>
+                <select class="input" id="order" name="order" data-testid="model-order" prop:value=move || query.with(|query| query.order.value())>
                     {Order::ALL
                         .map(|order| {
                             let is_chosen = move || query.with(|query| query.order == order);
                             view! {
-                                <option value=if order == Order::default() { "" } else { order.name() } selected=is_chosen>
+                                <option value=order.value() selected=is_chosen>
                                     {order.label()}
                                 </option>
                             }
@@ -366,13 +366,13 @@ pub fn ModelLine(row: ModelRow) -> impl IntoView {
                     <dd>{format::context(row.context)}</dd>
                 </div>
                 <div>
-                    <dt>"Input / M"</dt>
+                    <dt>"Input/M"</dt>
                     <dd>
                         <PerMillion price=row.prompt/>
                     </dd>
                 </div>
                 <div>
-                    <dt>"Output / M"</dt>
+                    <dt>"Output/M"</dt>
                     <dd>
                         <PerMillion price=row.completion/>
                     </dd>
@@ -382,7 +382,7 @@ pub fn ModelLine(row: ModelRow) -> impl IntoView {
                     <dd>{row.providers}</dd>
                 </div>
                 <div>
-                    <dt>"Tokens, 7 d"</dt>
+                    <dt>"Tokens 7d"</dt>
                     <dd>{if row.week_tokens == 0 { "–".to_owned() } else { format::short(row.week_tokens) }}</dd>
                 </div>
             </dl>

@@ -87,7 +87,11 @@ impl Talk {
         self.remember();
     }
 
+    /// Lets go of the running answer. What holds it is bound to the browser's one thread, so the server must not look.
     fn stop(self) {
+        if self.is_running.try_get_untracked() != Some(true) {
+            return;
+        }
         self.running.with_value(|running| {
             if let Some(abort) = running {
                 abort.abort();
@@ -197,7 +201,7 @@ fn apply(answer: Turn, data: &str, start: f64) {
     let Some(update) = message::read(data) else { return };
     if !update.text.is_empty() {
         answer.text.update(|text| text.push_str(&update.text));
-        browser::scroll_to_end(LOG_ID);
+        browser::follow(LOG_ID);
     }
     answer.note.update(|note| {
         if !update.text.is_empty() && note.first_ms.is_none() {
@@ -280,14 +284,16 @@ pub fn TalkView(
                     data-testid="chat-system"
                 ></textarea>
             </details>
-            <ol class="plain chat-log" id=LOG_ID tabindex="0" aria-label="Messages">
-                <For each=move || talk.turns.get() key=|turn| turn.id let(turn)>
-                    <TurnView turn/>
-                </For>
-            </ol>
-            <p class="chat-empty faint" hidden=move || !is_empty()>
-                "Ask something. The conversation stays in this browser; every answer shows what it cost."
-            </p>
+            <div class="chat-log" id=LOG_ID tabindex="0" role="region" aria-label="Messages">
+                <ol class="plain turns">
+                    <For each=move || talk.turns.get() key=|turn| turn.id let(turn)>
+                        <TurnView turn/>
+                    </For>
+                </ol>
+                <p class="faint" hidden=move || !is_empty()>
+                    "Ask something. The conversation stays in this browser; every answer shows what it cost."
+                </p>
+            </div>
             <Composer talk is_ready=Signal::derive(move || is_open && is_live.get())/>
         </div>
     }

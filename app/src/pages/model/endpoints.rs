@@ -26,11 +26,10 @@ pub fn Endpoints(rows: Vec<EndpointRow>) -> impl IntoView {
                             <th scope="col" class="number">"Input"</th>
                             <th scope="col" class="number">"Output"</th>
                             <th scope="col" class="number">"Cache read"</th>
-                            <th scope="col" class="number">"Cache write"</th>
+                            <th scope="col" class="number">"write"</th>
                             <th scope="col" class="number">"Context"</th>
                             <th scope="col" class="number">"Max output"</th>
-                            <th scope="col">"Variant"</th>
-                            <th scope="col">"When you hang up"</th>
+                            <th scope="col">"On hang-up"</th>
                             <th scope="col">"Your prompts"</th>
                             <th scope="col">"Here"</th>
                         </tr>
@@ -44,15 +43,12 @@ pub fn Endpoints(rows: Vec<EndpointRow>) -> impl IntoView {
 
 #[component]
 fn Row(row: EndpointRow) -> impl IntoView {
-    let variant: Vec<String> = [row.quantization.clone(), row.region.clone()]
+    let variants = [row.quantization.clone(), row.region.clone()];
+    let variants: Vec<_> = variants
         .into_iter()
         .flatten()
+        .map(|text| view! { <Badge text/> })
         .collect();
-    let variant = if variant.is_empty() {
-        "–".to_owned()
-    } else {
-        variant.join(", ")
-    };
     let tiers: Vec<_> = row
         .prices
         .tiers
@@ -75,7 +71,7 @@ fn Row(row: EndpointRow) -> impl IntoView {
                 <span class="named" title=sources>
                     <Monogram name=row.provider_name.clone()/>
                     <span>
-                        {row.provider_name.clone()} <br/> <code class="tiny faint">{row.tag.clone()}</code>
+                        <span class="row tight">{row.provider_name.clone()} {variants}</span> <code class="tiny faint break">{row.tag.clone()}</code>
                     </span>
                 </span>
             </th>
@@ -98,8 +94,7 @@ fn Row(row: EndpointRow) -> impl IntoView {
             <td class="number" data-label="Max output">
                 {row.max_output.map_or_else(|| "–".to_owned(), format::context)}
             </td>
-            <td data-label="Variant">{variant}</td>
-            <td data-label="When you hang up">
+            <td data-label="On hang-up">
                 <Cancel policy=row.cancel/>
             </td>
             <td data-label="Your prompts">
@@ -115,10 +110,10 @@ fn Row(row: EndpointRow) -> impl IntoView {
 #[component]
 fn Cancel(policy: CancelPolicy) -> impl IntoView {
     match policy {
-        CancelPolicy::Stops => view! { <Badge text="stops, and so does the bill" tone=Tone::Good/> },
+        CancelPolicy::Stops => view! { <Badge text="stops billing" tone=Tone::Good/> },
         CancelPolicy::BillsToEnd => view! { <Badge text="bills to the end" tone=Tone::Warn/> },
         CancelPolicy::Unknown => {
-            view! { <Badge text="unknown: bills to the end" title="Until it is measured, the provider is taken to bill to the end"/> }
+            view! { <Badge text="unknown" title="Until it is measured, the provider is taken to bill to the end"/> }
         }
     }
 }
@@ -128,7 +123,7 @@ fn Data(policy: DataPolicy, terms: Option<String>) -> impl IntoView {
     let trains = match policy.trains {
         Some(true) => ("trains on them", Tone::Bad),
         Some(false) => ("no training", Tone::Good),
-        None => ("training unknown", Tone::Plain),
+        None => ("unknown", Tone::Plain),
     };
     let kept = match (policy.logs_prompts, policy.retention) {
         (Some(true), Some(retention)) => Some((format!("kept {retention}"), Tone::Warn)),
@@ -155,7 +150,7 @@ fn Here(readiness: Readiness) -> impl IntoView {
             let title = format!("The operator of this server makes it callable by setting {setting}");
             view! {
                 <span class="tiny faint" title=title>
-                    "set " <code>{setting}</code>
+                    "set " <code class="break">{setting}</code>
                 </span>
             }
             .into_any()

@@ -59,6 +59,12 @@ impl Order {
         }
     }
 
+    /// The value of its option in the form: empty for the default, which stays out of the address.
+    #[must_use]
+    pub fn value(self) -> &'static str {
+        if self == Self::default() { "" } else { self.name() }
+    }
+
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {

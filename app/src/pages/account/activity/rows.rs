@@ -58,7 +58,7 @@ pub fn Rows(page: ActivityPage) -> impl IntoView {
         <section class="stack">
             <h2>"Generations"</h2>
             <div class="table-box">
-                <table class="table cards">
+                <table class="table cards two">
                     <thead>
                         <tr>
                             <th scope="col">"Time (UTC)"</th>
@@ -75,7 +75,7 @@ pub fn Rows(page: ActivityPage) -> impl IntoView {
                     <tbody>{rows}</tbody>
                 </table>
             </div>
-            <Pager shown previous=newest next=older/>
+            <Pager shown previous=newest next=older previous_label="Newest" next_label="Older"/>
         </section>
     }
     .into_any()
