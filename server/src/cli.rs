@@ -130,7 +130,7 @@ enum CliError {
     Serve(#[from] crate::ServeError),
     #[error(transparent)]
     Catalog(#[from] SyncError),
-    #[error(transparent)]
+    #[error("{0}{hint}", hint = schema_hint(.0))]
     Store(#[from] StoreError),
     #[error(transparent)]
     Credential(#[from] CredentialError),
@@ -362,6 +362,13 @@ fn echo(on: bool) {
         .arg(if on { "echo" } else { "-echo" })
         .stdin(Stdio::inherit())
         .status();
+}
+
+fn schema_hint(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Database(_) => ". Does the database have the current schema? `tollway migrate` brings it there",
+        _ => "",
+    }
 }
 
 fn print(text: impl Display) -> Result<(), CliError> {
