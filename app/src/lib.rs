@@ -6,6 +6,7 @@
 // Views are deeply nested types.
 #![recursion_limit = "256"]
 
+mod address;
 #[cfg(feature = "ssr")]
 pub mod attempts;
 mod browser;

@@ -134,7 +134,7 @@ async fn look_up(site: &Site, headers: &HeaderMap) -> Result<Option<(Session, Us
 fn sign_in_path(parts: &Parts) -> String {
     let path = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     if accepts_html(&parts.headers) && parts.method == http::Method::GET {
-        format!("/sign-in?next={}", leptos_router::location::Url::escape(path))
+        crate::address::with_query("/sign-in", &[("next", path)])
     } else {
         "/sign-in".to_owned()
     }

@@ -7,10 +7,11 @@ use domain::catalog::{Catalog, Provider};
 use domain::id::hex;
 use domain::purchase::Purchase;
 use domain::time::Micros;
-use http::header::ACCEPT;
+use http::header::{ACCEPT, LOCATION, REFERER};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use leptos::prelude::use_context;
+use leptos_axum::ResponseOptions;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -84,25 +85,52 @@ pub fn client_ip(parts: &Parts) -> IpAddr {
     address.or_else(peer).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
-/// Runs the body of a server function and gives the response the status that fits its failure. A plain form keeps the
-/// redirect back to its page, which shows the failure.
+/// Runs the body of a server function and finishes the response: a failure gets the status that fits it, and a plain form
+/// leads back to its page, which shows the failure.
 pub async fn answer<T>(body: impl Future<Output = Result<T, Fail>>) -> Result<T, Fail> {
     let result = body.await;
-    if let Err(fail) = result
-        && let (Some(parts), Some(options)) = (use_context::<Parts>(), use_context::<leptos_axum::ResponseOptions>())
-    {
-        let is_plain_form = parts.method == Method::POST && accepts_html(&parts.headers);
-        let is_redirected = fail == Fail::SignedOut && accepts_html(&parts.headers);
-        if !is_plain_form && !is_redirected {
+    let (Some(parts), Some(options)) = (use_context::<Parts>(), use_context::<ResponseOptions>()) else {
+        return result;
+    };
+    let accepts_html = accepts_html(&parts.headers);
+    let is_plain_form = parts.method == Method::POST && accepts_html;
+    match result {
+        Ok(_) if is_plain_form => lead_back(&parts.headers, &options),
+        Err(fail) if !(is_plain_form || accepts_html && fail == Fail::SignedOut) => {
             options.set_status(StatusCode::from_u16(fail.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
         }
+        _ => {}
     }
     result
 }
 
+/// Unless the form leads elsewhere: to the page it was on, without the failure of an earlier try.
+fn lead_back(headers: &HeaderMap, options: &ResponseOptions) {
+    let referer = headers.get(REFERER).and_then(|value| value.to_str().ok());
+    let leads_elsewhere = options.0.read().is_ok_and(|parts| parts.headers.contains_key(LOCATION));
+    if !leads_elsewhere && let Some(path) = referer.and_then(page_of) {
+        leptos_axum::redirect(&path);
+    }
+}
+
+/// The path and query of an address of ours.
+fn page_of(address: &str) -> Option<String> {
+    let (_, rest) = address.split_once("://")?;
+    let path = rest.get(rest.find('/')?..)?;
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let is_kept = |pair: &&str| !pair.is_empty() && !pair.starts_with("__path=") && !pair.starts_with("__err=");
+    let query: Vec<&str> = query.split('&').filter(is_kept).collect();
+    let page = if query.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{}", query.join("&"))
+    };
+    local_path(&page).map(str::to_owned)
+}
+
 /// Gives the page being rendered the status 404; a call of our own script keeps 200, since its answer is complete.
 pub fn mark_missing() {
-    if let (Some(parts), Some(options)) = (use_context::<Parts>(), use_context::<leptos_axum::ResponseOptions>())
+    if let (Some(parts), Some(options)) = (use_context::<Parts>(), use_context::<ResponseOptions>())
         && parts.method == Method::GET
     {
         options.set_status(StatusCode::NOT_FOUND);
@@ -126,6 +154,23 @@ pub fn accepts_html(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_form_leads_back_without_the_failure_of_an_earlier_try() {
+        let page = |address| page_of(address).unwrap_or_default();
+        assert_eq!(
+            page("http://localhost:3000/account/keys?__path=%2Frpc&__err=x"),
+            "/account/keys"
+        );
+        assert_eq!(
+            page("https://tollway.example/models?q=a&__err=x&page=2"),
+            "/models?q=a&page=2"
+        );
+        assert_eq!(
+            [page("https://tollway.example//evil.example"), page("nonsense")],
+            ["", ""]
+        );
+    }
 
     #[test]
     fn only_local_paths_may_follow_a_sign_in() {

@@ -71,9 +71,11 @@ const YEAR_SECONDS: i64 = 365 * 24 * 60 * 60;
 
 #[server(endpoint = "theme")]
 pub async fn choose_theme(theme: Theme) -> Result<(), Fail> {
-    let site = crate::site::site()?;
-    crate::session::set_cookie(&site, COOKIE, theme.name(), Some(YEAR_SECONDS));
-    Ok(())
+    crate::site::answer(async {
+        crate::session::set_cookie(&*crate::site::site()?, COOKIE, theme.name(), Some(YEAR_SECONDS));
+        Ok(())
+    })
+    .await
 }
 
 /// Three buttons; one press is enough, with or without the script.

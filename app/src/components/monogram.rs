@@ -8,7 +8,8 @@ const HUES: u32 = 12;
 pub fn Monogram(#[prop(into)] name: String, #[prop(optional)] large: bool) -> impl IntoView {
     let size = if large { " large" } else { "" };
     let class = format!("monogram hue-{}{size}", hue(&name));
-    view! { <span class=class aria-hidden="true">{letters(&name)}</span> }
+    let letters = letters(&name);
+    view! { <span class=class aria-hidden="true" title=name>{letters}</span> }
 }
 
 /// FNV-1a, 32 bits.

@@ -73,7 +73,7 @@ pub async fn load_admin() -> Result<AdminPage, Fail> {
                     created: user.created,
                 })
                 .collect(),
-            books: books.map(proof).map_err(|difference| difference.to_string()),
+            books: books.as_ref().map(proof).map_err(ToString::to_string),
             mails: mails
                 .into_iter()
                 .map(|mail| MailRow {
@@ -90,7 +90,7 @@ pub async fn load_admin() -> Result<AdminPage, Fail> {
 }
 
 #[cfg(feature = "ssr")]
-fn proof(proof: store::ledger::Proof) -> BooksProof {
+fn proof(proof: &store::ledger::Proof) -> BooksProof {
     let sums = [
         ("Customers", proof.customer_total),
         ("Set aside for running requests", proof.escrow_total),

@@ -4,6 +4,7 @@ mod days;
 mod rows;
 
 use super::AccountFrame;
+use crate::address::with_query;
 use crate::browser;
 use crate::components::layout::loaded;
 use crate::fail::Fail;
@@ -130,17 +131,15 @@ impl ActivityQuery {
     }
 
     fn href(&self) -> String {
-        let mut params = ParamsMap::new();
-        if !self.key.is_empty() {
-            params.insert("key", self.key.clone());
-        }
-        if !self.model.is_empty() {
-            params.insert("model", self.model.clone());
-        }
-        if self.before > 0 {
-            params.insert("before", self.before.to_string());
-        }
-        format!("/account/activity{}", params.to_query_string())
+        let before = if self.before > 0 {
+            self.before.to_string()
+        } else {
+            String::new()
+        };
+        with_query(
+            "/account/activity",
+            &[("key", &self.key), ("model", &self.model), ("before", &before)],
+        )
     }
 }
 

@@ -86,7 +86,7 @@ pub fn TurnView(turn: Turn) -> impl IntoView {
         <li class="turn" data-testid="chat-answer" data-state=move || turn.note.with(|note| format!("{:?}", note.state).to_lowercase())>
             <p class="faint small">{move || turn.note.with(|note| note.model.clone())}</p>
             <div class="said-box" aria-live="off" data-testid="chat-text">
-                {move || turn.text.with(|text| pieces(text).into_iter().map(piece_view).collect::<Vec<_>>())}
+                {move || turn.text.with(|text| pieces(text).iter().map(piece_view).collect::<Vec<_>>())}
             </div>
             <p class="faint" hidden=move || !is_waiting() role="status">"Waiting for the first token…"</p>
             {move || {
@@ -195,16 +195,16 @@ fn push_prose<'a>(found: &mut Vec<Piece<'a>>, text: &'a str) {
     }
 }
 
-fn piece_view(piece: Piece<'_>) -> AnyView {
+fn piece_view(piece: &Piece<'_>) -> AnyView {
     match piece {
-        Piece::Prose(text) => view! { <p class="said">{text.to_owned()}</p> }.into_any(),
+        Piece::Prose(text) => view! { <p class="said">{(*text).to_owned()}</p> }.into_any(),
         Piece::Code { language, code } => {
             let label = if language.is_empty() {
                 "Code".to_owned()
             } else {
                 format!("Code in {language}")
             };
-            view! { <CodeBlock code=code.to_owned() label=label/> }.into_any()
+            view! { <CodeBlock code=*code label=label/> }.into_any()
         }
     }
 }

@@ -19,7 +19,7 @@ pub fn Endpoints(rows: Vec<EndpointRow>) -> impl IntoView {
                 <p class="small faint">{format!("{count}, cheapest first. Prices in dollars per million tokens.")}</p>
             </div>
             <div class="table-box" tabindex="0" role="region" aria-label="Endpoints">
-                <table class="table cards">
+                <table class="table cards two">
                     <thead>
                         <tr>
                             <th scope="col">"Provider"</th>
@@ -97,10 +97,10 @@ fn Row(row: EndpointRow) -> impl IntoView {
             <td data-label="On hang-up">
                 <Cancel policy=row.cancel/>
             </td>
-            <td data-label="Your prompts">
+            <td data-label="Your prompts" class="full">
                 <Data policy=row.data_policy.clone() terms=row.privacy_policy_url.or(row.terms_of_service_url)/>
             </td>
-            <td data-label="Here">
+            <td data-label="Here" class="full">
                 <Here readiness=row.readiness/>
             </td>
         </tr>

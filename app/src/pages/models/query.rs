@@ -1,5 +1,6 @@
 //! The state of the model browser: everything in the address, under the names clients of this API family know.
 
+use crate::address::with_query;
 use leptos_router::params::ParamsMap;
 use serde::{Deserialize, Serialize};
 
@@ -103,7 +104,7 @@ impl ModelQuery {
             context_min: text("context").parse().unwrap_or_default(),
             free: is_on("free") || params.get_str("max_price") == Some("0"),
             ready: is_on("ready"),
-            supports: split(params.get_all("supported_parameters").unwrap_or_default()),
+            supports: split(&params.get_all("supported_parameters").unwrap_or_default()),
             order: Order::parse(&text("order")),
             page: text("page").parse().unwrap_or(1).max(1),
         }
@@ -112,36 +113,23 @@ impl ModelQuery {
     /// The address of this state; whatever has its default stays out of it.
     #[must_use]
     pub fn href(&self) -> String {
-        let mut params = ParamsMap::new();
-        let mut put = |key: &'static str, value: &str| {
-            if !value.is_empty() {
-                params.insert(key, value.to_owned());
-            }
-        };
-        put("q", &self.q);
-        put("input_modalities", &self.input);
-        put("output_modalities", &self.output);
-        put("model_authors", &self.author);
-        put("providers", &self.provider);
-        if self.context_min > 0 {
-            put("context", &self.context_min.to_string());
-        }
-        if self.free {
-            put("free", "1");
-        }
-        if self.ready {
-            put("ready", "1");
-        }
-        for name in &self.supports {
-            put("supported_parameters", name);
-        }
-        if self.order != Order::default() {
-            put("order", self.order.name());
-        }
-        if self.page > 1 {
-            put("page", &self.page.to_string());
-        }
-        format!("/models{}", params.to_query_string())
+        let context = self.context_min.to_string();
+        let page = self.page.to_string();
+        let flag = |is_on: bool| if is_on { "1" } else { "" };
+        let mut pairs = vec![
+            ("q", self.q.as_str()),
+            ("input_modalities", self.input.as_str()),
+            ("output_modalities", self.output.as_str()),
+            ("model_authors", self.author.as_str()),
+            ("providers", self.provider.as_str()),
+            ("context", if self.context_min > 0 { context.as_str() } else { "" }),
+            ("free", flag(self.free)),
+            ("ready", flag(self.ready)),
+        ];
+        pairs.extend(self.supports.iter().map(|name| ("supported_parameters", name.as_str())));
+        pairs.push(("order", self.order.value()));
+        pairs.push(("page", if self.page > 1 { page.as_str() } else { "" }));
+        with_query("/models", &pairs)
     }
 
     #[must_use]
@@ -162,7 +150,7 @@ impl ModelQuery {
 }
 
 /// `tools,reasoning` and repeated parameters mean the same.
-fn split(values: Vec<String>) -> Vec<String> {
+fn split(values: &[String]) -> Vec<String> {
     let parts = values.iter().flat_map(|value| value.split(','));
     parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }

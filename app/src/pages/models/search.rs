@@ -260,7 +260,7 @@ mod tests {
         Catalog::new(1, data).unwrap()
     }
 
-    fn check(query: ModelQuery, expected: &[&str]) {
+    fn check(query: &ModelQuery, expected: &[&str]) {
         let week = HashMap::from([(ModelSlug::parse("bob/large-eye").unwrap(), 7)]);
         let catalog = catalog();
         let shelf = Shelf {
@@ -268,7 +268,7 @@ mod tests {
             callable: &|provider| provider.slug == "q",
             week: &week,
         };
-        let page = search(&shelf, &query);
+        let page = search(&shelf, query);
         let slugs: Vec<&str> = page.rows.iter().map(|row| row.slug.as_str()).collect();
         assert_eq!(slugs, expected, "{query:?}");
         assert_eq!(page.total, expected.len());
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn the_most_used_come_first_and_then_the_newest() {
-        check(ModelQuery::default(), &["bob/large-eye", "ada/large", "ada/small"]);
+        check(&ModelQuery::default(), &["bob/large-eye", "ada/large", "ada/small"]);
     }
 
     #[test]
@@ -285,25 +285,25 @@ mod tests {
             q: q.to_owned(),
             ..ModelQuery::default()
         };
-        check(of("large"), &["bob/large-eye", "ada/large"]);
-        check(of(" LARGE ada "), &["ada/large"]);
-        check(of("large nowhere"), &[]);
+        check(&of("large"), &["bob/large-eye", "ada/large"]);
+        check(&of(" LARGE ada "), &["ada/large"]);
+        check(&of("large nowhere"), &[]);
     }
 
     #[test]
     fn filters_narrow_and_orders_sort() {
         let all = ModelQuery::default;
-        check(ModelQuery { free: true, ..all() }, &["ada/small"]);
-        check(ModelQuery { ready: true, ..all() }, &["bob/large-eye", "ada/large"]);
+        check(&ModelQuery { free: true, ..all() }, &["ada/small"]);
+        check(&ModelQuery { ready: true, ..all() }, &["bob/large-eye", "ada/large"]);
         check(
-            ModelQuery {
+            &ModelQuery {
                 context_min: 100_000,
                 ..all()
             },
             &["ada/large"],
         );
         check(
-            ModelQuery {
+            &ModelQuery {
                 author: "ada".to_owned(),
                 order: Order::Name,
                 ..all()
@@ -311,28 +311,28 @@ mod tests {
             &["ada/large", "ada/small"],
         );
         check(
-            ModelQuery {
+            &ModelQuery {
                 supports: vec!["tools".to_owned(), "seed".to_owned()],
                 ..all()
             },
             &["ada/large"],
         );
         check(
-            ModelQuery {
+            &ModelQuery {
                 order: Order::Cheapest,
                 ..all()
             },
             &["ada/small", "bob/large-eye", "ada/large"],
         );
         check(
-            ModelQuery {
+            &ModelQuery {
                 order: Order::Newest,
                 ..all()
             },
             &["ada/large", "ada/small", "bob/large-eye"],
         );
         check(
-            ModelQuery {
+            &ModelQuery {
                 input: "image".to_owned(),
                 ..all()
             },

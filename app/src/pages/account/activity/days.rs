@@ -49,12 +49,13 @@ pub fn Days(days: Vec<Day>, models: Vec<ModelSlug>) -> impl IntoView {
             parts: parts(&day.costs),
         })
         .collect();
+    let has_others = models.len() > SERIES_MAX;
     let legend: Vec<_> = models
-        .iter()
+        .into_iter()
         .take(SERIES_MAX)
         .enumerate()
         .map(|(at, slug)| (series(at), slug.to_string()))
-        .chain((models.len() > SERIES_MAX).then(|| (series(SERIES_MAX), "others".to_owned())))
+        .chain(has_others.then(|| (series(SERIES_MAX), "others".to_owned())))
         .map(|(class, name)| {
             view! {
                 <li>
@@ -124,7 +125,8 @@ fn dollars(nano: u64) -> String {
     NanoUsd::new(i64::try_from(nano).unwrap_or(i64::MAX)).to_dollars()
 }
 
-#[cfg(all(test, feature = "ssr"))]
+#[cfg(test)]
+#[cfg(feature = "ssr")]
 mod tests {
     use super::*;
     use domain::time::Micros;

@@ -108,7 +108,8 @@ pub(super) fn parse_expiry(text: &str, now: Micros) -> Result<Option<Micros>, Fa
     if end > now { Ok(Some(end)) } else { Err(Fail::KeyExpiry) }
 }
 
-#[cfg(all(test, feature = "ssr"))]
+#[cfg(test)]
+#[cfg(feature = "ssr")]
 mod tests {
     use super::*;
 

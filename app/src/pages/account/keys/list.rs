@@ -4,6 +4,7 @@ use super::change::NAME_CHARS_MAX;
 use super::{DeleteKey, KeyRow, KeyState, ResetChoice, ToggleKey, UpdateKey};
 use crate::components::badge::{Badge, Tone};
 use crate::components::time::At;
+use domain::money::NanoUsd;
 use domain::time::Micros;
 use leptos::form::ActionForm;
 use leptos::prelude::*;
@@ -127,7 +128,7 @@ fn Change(key_row: KeyRow, update: ServerAction<UpdateKey>) -> impl IntoView {
     let suffix = key.hash.get(..8).unwrap_or_default().to_owned();
     let id = move |field: &str| format!("{field}-{suffix}");
     let last_day = key.expires.map(|end| end.plus(-Micros::SECOND).day());
-    let limit = key.limit.map(|limit| limit.to_decimal());
+    let limit = key.limit.map(NanoUsd::to_decimal);
     view! {
         <ActionForm action=update>
             <div class="fields">
