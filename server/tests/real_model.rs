@@ -106,7 +106,7 @@ async fn a_hang_up_stops_the_model(db: Db) {
     let mut stream = app
         .stream(
             &customer.key,
-            &ask_stream("Write a very long story about the sea.", 4_000),
+            &ask_stream("Write a very long story about the sea.", 2_000),
         )
         .await;
     let id = stream.generation_id();

@@ -18,4 +18,5 @@ mod errors;
 mod failover;
 mod limits;
 mod python;
+mod site;
 mod stream;

@@ -93,7 +93,9 @@ impl EventStream {
     }
 
     pub fn generation_id(&self) -> String {
-        self.headers["x-generation-id"].to_str().unwrap().to_owned()
+        let id = self.headers.get("x-generation-id");
+        let id = id.unwrap_or_else(|| panic!("answered {} without a generation", self.status));
+        id.to_str().unwrap().to_owned()
     }
 
     /// The next event; `None` when the connection ends, properly or not.

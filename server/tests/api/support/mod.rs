@@ -1,5 +1,6 @@
 //! One server, its database and its providers, for one test.
 
+pub mod browser;
 pub mod customer;
 pub mod database;
 pub mod http;
