@@ -27,8 +27,10 @@ impl Dev {
         Ok(Self {
             secret,
             webhook_url: format!("http://{}/webhooks/{NAME}", loopback(config.addr)),
+            // No connection is kept: a payment must not meet one that the listener is just closing for idleness.
             client: reqwest::Client::builder()
                 .no_proxy()
+                .pool_max_idle_per_host(0)
                 .timeout(DELIVERY_TIMEOUT)
                 .build()?,
         })
