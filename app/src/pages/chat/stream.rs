@@ -19,6 +19,7 @@ pub enum Piece {
 mod here {
     use super::Piece;
     use leptos::prelude::window;
+    use send_wrapper::SendWrapper;
     use wasm_bindgen::{JsCast, JsValue};
     use wasm_bindgen_futures::JsFuture;
     use web_sys::{
@@ -27,15 +28,15 @@ mod here {
 
     /// Ends a stream from outside; the server notices and stops the provider.
     #[derive(Clone)]
-    pub struct Abort(Option<AbortController>);
+    pub struct Abort(SendWrapper<Option<AbortController>>);
 
     impl Abort {
         pub fn new() -> Self {
-            Self(AbortController::new().ok())
+            Self(SendWrapper::new(AbortController::new().ok()))
         }
 
         pub fn abort(&self) {
-            if let Some(controller) = &self.0 {
+            if let Some(controller) = self.0.as_ref() {
                 controller.abort();
             }
         }
@@ -59,7 +60,7 @@ mod here {
         init.set_method("POST");
         init.set_headers(&headers);
         init.set_body(&JsValue::from_str(body));
-        if let Some(controller) = &abort.0 {
+        if let Some(controller) = abort.0.as_ref() {
             init.set_signal(Some(&controller.signal()));
         }
         let response: Response = JsFuture::from(window().fetch_with_str_and_init(path, &init))

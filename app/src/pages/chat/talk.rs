@@ -26,7 +26,7 @@ pub struct Talk {
     model: RwSignal<String>,
     system: RwSignal<String>,
     draft: RwSignal<String>,
-    running: StoredValue<Option<Abort>, LocalStorage>,
+    running: StoredValue<Option<Abort>>,
     is_running: RwSignal<bool>,
 }
 
@@ -47,7 +47,7 @@ impl Talk {
             model: RwSignal::new(model),
             system: RwSignal::new(String::new()),
             draft: RwSignal::new(String::new()),
-            running: StoredValue::new_local(None),
+            running: StoredValue::new(None),
             is_running: RwSignal::new(false),
         }
     }
@@ -87,16 +87,11 @@ impl Talk {
         self.remember();
     }
 
-    /// Lets go of the running answer. What holds it is bound to the browser's one thread, so the server must not look.
+    /// Lets go of the running answer, also when the page is left.
     fn stop(self) {
-        if self.is_running.try_get_untracked() != Some(true) {
-            return;
+        if let Some(Some(abort)) = self.running.try_get_value() {
+            abort.abort();
         }
-        self.running.with_value(|running| {
-            if let Some(abort) = running {
-                abort.abort();
-            }
-        });
     }
 
     fn add(self, role: Role, text: String, note: Note) -> Turn {
