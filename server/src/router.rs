@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 use tower_http::csrf::CsrfLayer;
 use tower_http::limit::RequestBodyLimitLayer;
@@ -123,7 +124,11 @@ fn site(web: &Arc<Web>) -> Router {
     protected
         .merge(webhooks)
         .layer(from_fn(web::cache_headers))
-        .layer(CompressionLayer::new())
+        // Wasm is compressed ahead, in release builds: megabytes compressed anew for each browser would take seconds.
+        .layer(
+            CompressionLayer::new()
+                .compress_when(DefaultPredicate::new().and(NotForContentType::const_new("application/wasm"))),
+        )
 }
 
 /// Exists in development mode only.
