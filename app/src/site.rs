@@ -7,9 +7,9 @@ use domain::catalog::{Catalog, Provider};
 use domain::id::hex;
 use domain::purchase::Purchase;
 use domain::time::Micros;
-use http::header::{ACCEPT, LOCATION, REFERER};
+use http::header::{ACCEPT, LOCATION, REFERER, RETRY_AFTER};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use leptos::prelude::use_context;
 use leptos_axum::ResponseOptions;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -97,7 +97,11 @@ pub async fn answer<T>(body: impl Future<Output = Result<T, Fail>>) -> Result<T,
     match result {
         Ok(_) if is_plain_form => lead_back(&parts.headers, &options),
         Err(fail) if !(is_plain_form || accepts_html && fail == Fail::SignedOut) => {
-            options.set_status(StatusCode::from_u16(fail.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+            let status = StatusCode::from_u16(fail.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            options.set_status(status);
+            if status == StatusCode::SERVICE_UNAVAILABLE {
+                options.insert_header(RETRY_AFTER, HeaderValue::from_static("5"));
+            }
         }
         _ => {}
     }

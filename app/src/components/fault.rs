@@ -27,6 +27,7 @@ pub fn PageFault(fail: Fail) -> impl IntoView {
         _ => ("That did not work", ("/", "Back to the start")),
     };
     view! {
+        <leptos_meta::Title text=title/>
         <section class="empty" data-testid="page-error">
             <h1>{title}</h1>
             <p class="soft">{fail.to_string()}</p>

@@ -269,15 +269,21 @@ fn FacetChoice(
         .into_iter()
         .map(|facet| {
             let value = facet.value.clone();
-            let is_chosen = move || query.with(pick) == value;
-            view! { <option value=facet.value selected=is_chosen>{format!("{} ({})", facet.label, facet.count)}</option> }
+            let is_chosen = Memo::new(move |_| query.with(pick) == value);
+            view! {
+                <option value=facet.value selected=move || is_chosen.get() prop:selected=move || is_chosen.get()>
+                    {format!("{} ({})", facet.label, facet.count)}
+                </option>
+            }
         })
         .collect();
     view! {
         <div class="field">
             <label for=name>{label}</label>
             <select class="input compact" id=name name=name>
-                <option value="">"All"</option>
+                <option value="" prop:selected=move || query.with(|query| pick(query).is_empty())>
+                    "All"
+                </option>
                 {options}
             </select>
         </div>
