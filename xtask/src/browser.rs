@@ -7,17 +7,19 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::debian;
+use crate::lock;
 use crate::process;
 use crate::workspace::{Workspace, is_program, on_path};
 
 /// `CHROMIUM_PATH`, or a Chromium on the PATH, or Debian's, installed now.
-pub fn ensure_chromium() -> Result<PathBuf> {
+pub fn ensure_chromium(workspace: &Workspace) -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("CHROMIUM_PATH").map(PathBuf::from) {
         if !is_program(&path) {
             bail!("CHROMIUM_PATH names {}, which is no program", path.display());
         }
         return Ok(path);
     }
+    let _lock = lock::hold(&workspace.cache.join("chromium.lock"))?;
     let find = || {
         ["chromium", "chromium-browser", "google-chrome"]
             .iter()
@@ -32,6 +34,7 @@ pub fn ensure_chromium() -> Result<PathBuf> {
 
 /// Installs the packages of the lock file, unless they are the ones that are there.
 pub fn ensure_npm_packages(workspace: &Workspace) -> Result<()> {
+    let _lock = lock::hold(&workspace.target.join("npm.lock"))?;
     let folder = workspace.end2end();
     let lock = folder.join("package-lock.json");
     let installed_lock = folder.join("node_modules/.installed-lock.json");

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use crate::debian::{self, Apt};
+use crate::lock;
 use crate::loopback;
 use crate::pins;
 use crate::process::{self, Daemon};
@@ -49,6 +50,7 @@ pub struct LocalModel {
 /// Downloads what the cache lacks: about 110 MB the first time, nothing later.
 pub fn install(workspace: &Workspace) -> Result<Installed> {
     let cache = workspace.cache.join("local-model");
+    let _lock = lock::hold(&workspace.cache.join("local-model.lock"))?;
     fs::create_dir_all(&cache).with_context(|| format!("creating {}", cache.display()))?;
     Ok(Installed {
         weights: install_weights(&cache)?,
@@ -79,6 +81,8 @@ pub fn start(workspace: &Workspace, installed: &Installed, port: u16) -> Result<
         "--cache-ram",
         "256",
     ]);
+    // Callers that leave the temperature open get a small model's most sensible answers.
+    command.args(["--temp", "0.2"]);
     command.args(["--metrics", "--slots", "--embeddings", "--pooling", "mean"]);
     command
         .arg("--chat-template-file")

@@ -5,6 +5,7 @@ mod cargo;
 mod debian;
 mod dev;
 mod local_model;
+mod lock;
 mod loopback;
 mod pins;
 mod postgres;

@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::debian::{self, Apt};
+use crate::lock;
 use crate::loopback;
 use crate::process::{self, Daemon};
 use crate::workspace::{Workspace, is_program, on_path};
@@ -86,12 +87,14 @@ impl Programs {
     /// be closed to the user that PostgreSQL runs as.
     fn unpack(workspace: &Workspace, scratch: &Path) -> Result<Self> {
         let cache = workspace.cache.join("postgresql");
+        let lock = lock::hold(&workspace.cache.join("postgresql.lock"))?;
         if !cache.is_dir() {
             eprintln!("Downloading PostgreSQL …");
             let apt = Apt::of_this_machine(&workspace.cache)?;
             apt.update()?;
             fs::rename(apt.download_missing("postgresql")?, &cache)?;
         }
+        drop(lock);
         let root = scratch.join("programs");
         fs::create_dir(&root)?;
         debian::unpack(&cache, &root)?;

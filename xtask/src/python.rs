@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use crate::debian;
+use crate::lock;
 use crate::process;
 use crate::workspace::Workspace;
 
@@ -14,6 +15,7 @@ const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
 
 /// The interpreter of an environment in the cache that has exactly the required packages.
 pub fn ensure_environment(workspace: &Workspace) -> Result<PathBuf> {
+    let _lock = lock::hold(&workspace.cache.join("python.lock"))?;
     let folder = workspace.cache.join("python");
     let python = folder.join("bin/python");
     let done = folder.join("requirements.txt");

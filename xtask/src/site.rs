@@ -4,7 +4,8 @@
 mod css;
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::UNIX_EPOCH;
@@ -13,6 +14,7 @@ use anyhow::{Context as _, Result, anyhow};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::cargo::{WASM_TARGET, cargo, ensure_wasm_target};
+use crate::lock;
 use crate::process;
 use crate::workspace::{Profile, Workspace, on_path};
 
@@ -43,6 +45,7 @@ pub fn build_site(workspace: &Workspace, profile: Profile) -> Result<()> {
     let site = workspace.site();
     fs::create_dir_all(site.join(PKG)).with_context(|| format!("creating {}", site.display()))?;
     let wasm = compile_wasm(workspace, profile)?;
+    let _lock = lock_site(workspace)?;
     bind(workspace, profile, &wasm)?;
     copy_public(workspace)?;
     bundle_css(workspace)?;
@@ -50,6 +53,19 @@ pub fn build_site(workspace: &Workspace, profile: Profile) -> Result<()> {
         Profile::Release => precompress(&site),
         Profile::Dev => remove_precompressed(&site),
     }
+}
+
+/// A copy of the built server (`tollway`) and its site (`site/`) in `folder`, on the same file system, that stays as it is
+/// when somebody builds again.
+pub fn copy_built(workspace: &Workspace, profile: Profile, folder: &Path) -> Result<()> {
+    fs::hard_link(workspace.server_binary(profile), folder.join("tollway")).context("linking the server")?;
+    let _lock = lock_site(workspace)?;
+    for file in files_below(&workspace.site())? {
+        let to = folder.join("site").join(&file);
+        fs::create_dir_all(to.parent().context("a file has a folder")?)?;
+        fs::copy(workspace.site().join(file), to)?;
+    }
+    Ok(())
 }
 
 /// `style/main.css` with its imports, as one file.
@@ -86,6 +102,10 @@ pub fn copy_public(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
+fn lock_site(workspace: &Workspace) -> Result<fs::File> {
+    lock::hold(&workspace.target.join("site.lock"))
+}
+
 /// The path of the compiled browser side.
 fn compile_wasm(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
     let mut command = cargo(workspace);
@@ -114,7 +134,10 @@ fn bind(workspace: &Workspace, profile: Profile, wasm: &Path) -> Result<()> {
         return Ok(());
     }
     let _ = fs::remove_file(&stamp_file);
-    fs::remove_dir_all(&pkg)?;
+    let fresh = tempfile::Builder::new()
+        .prefix("pkg-")
+        .permissions(Permissions::from_mode(0o755))
+        .tempdir_in(&workspace.target)?;
     Bindgen::new()
         .input_path(wasm)
         .out_name(OUTPUT_NAME)
@@ -124,12 +147,14 @@ fn bind(workspace: &Workspace, profile: Profile, wasm: &Path) -> Result<()> {
                 .typescript(false)
                 .remove_name_section(profile == Profile::Release)
                 .remove_producers_section(profile == Profile::Release)
-                .generate(&pkg)
+                .generate(fresh.path())
         })
         .map_err(|error| anyhow!("wasm-bindgen: {error:?}"))?;
     if profile == Profile::Release {
-        optimise(&pkg.join(format!("{OUTPUT_NAME}_bg.wasm")))?;
+        optimise(&fresh.path().join(format!("{OUTPUT_NAME}_bg.wasm")))?;
     }
+    fs::remove_dir_all(&pkg)?;
+    fs::rename(fresh.keep(), &pkg)?;
     Ok(fs::write(stamp_file, stamp)?)
 }
 

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use anyhow::{Context as _, Result};
+use tempfile::TempDir;
 
 use crate::browser;
 use crate::local_model::{self, LocalModel};
@@ -19,6 +20,7 @@ pub struct Bed<'a> {
     pub workspace: &'a Workspace,
     cluster: Option<Cluster>,
     model: Option<LocalModel>,
+    built: Option<TempDir>,
 }
 
 impl<'a> Bed<'a> {
@@ -27,6 +29,7 @@ impl<'a> Bed<'a> {
             workspace,
             cluster: None,
             model: None,
+            built: None,
         }
     }
 
@@ -56,15 +59,20 @@ impl<'a> Bed<'a> {
     }
 
     pub fn chromium(&self) -> Result<Setting> {
-        Ok(("CHROMIUM_PATH", browser::ensure_chromium()?.into()))
+        Ok(("CHROMIUM_PATH", browser::ensure_chromium(self.workspace)?.into()))
     }
 
-    /// The server and what it serves, built as for development.
-    pub fn site(&self) -> Result<Vec<Setting>> {
+    /// The server and what it serves, built as for development; copies, so that one can go on developing meanwhile.
+    pub fn site(&mut self) -> Result<Vec<Setting>> {
         site::build(self.workspace, Profile::Dev)?;
+        let folder = tempfile::Builder::new()
+            .prefix("e2e-")
+            .tempdir_in(&self.workspace.target)?;
+        site::copy_built(self.workspace, Profile::Dev, folder.path())?;
+        let folder = self.built.insert(folder).path();
         Ok(vec![
-            ("TOLLWAY_BIN", self.workspace.server_binary(Profile::Dev).into()),
-            ("TOLLWAY_SITE_ROOT", self.workspace.site().into()),
+            ("TOLLWAY_BIN", folder.join("tollway").into()),
+            ("TOLLWAY_SITE_ROOT", folder.join("site").into()),
         ])
     }
 
