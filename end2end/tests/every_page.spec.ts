@@ -1,6 +1,7 @@
 // Every page, in every dress: usable by everybody, quiet on the console, no wider than the screen.
 import AxeBuilder from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
+import { tollway } from "./command_line";
 import { MODEL, buyCredits, createKey, expect, ready, signUp, test } from "./site";
 
 const OPEN = [
@@ -23,45 +24,50 @@ const OPEN = [
 ];
 const OWN = ["/account", "/account/credits", "/account/keys", "/account/activity", "/account/sessions", "/chat"];
 
-const PHONE = { width: 390, height: 844 };
-const DESK = { width: 1440, height: 900 };
+const DRESSES = (["light", "dark"] as const).flatMap((colorScheme) => [
+  { name: `phone, ${colorScheme}`, colorScheme, viewport: { width: 390, height: 844 } },
+  { name: `desk, ${colorScheme}`, colorScheme, viewport: { width: 1440, height: 900 } },
+]);
+const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
 async function look(page: Page, path: string): Promise<void> {
   await page.goto(path);
   await ready(page);
-  const width = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-  expect(width, `${path} is wider than the screen`).toBeLessThanOrEqual(0);
-  const found = await new AxeBuilder({ page }).withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]).analyze();
-  const problems = found.violations.map(({ id, nodes }) => `${path}: ${id}: ${nodes.map((node) => node.html).join(" · ")}`);
-  expect(problems).toEqual([]);
-}
-
-for (const colorScheme of ["light", "dark"] as const) {
-  for (const [name, viewport] of [["phone", PHONE], ["desk", DESK]] as const) {
-    test.describe(`${name}, ${colorScheme}`, () => {
-      test.use({ colorScheme, viewport });
-
-      for (const path of OPEN) {
-        test(`${path} is accessible to everybody`, async ({ page }) => look(page, path));
-      }
-
-      test("the pages of an account are accessible to everybody", async ({ page }) => {
-        test.slow();
-        await signUp(page);
-        for (const path of OWN) await look(page, path);
-        await buyCredits(page);
-        const key = await createKey(page, "Laptop");
-        const answer = await page.request.post("/api/v1/chat/completions", {
-          headers: { authorization: `Bearer ${key}` },
-          data: { model: MODEL, max_tokens: 4, messages: [{ role: "user", content: "Hi" }] },
-        });
-        const { id } = (await answer.json()) as { id: string };
-        await expect(async () => {
-          await page.goto("/account/activity");
-          await expect(page.locator(`[data-id="${id}"]`)).toBeVisible({ timeout: 500 });
-        }).toPass();
-        for (const path of [...OWN, `/account/activity/${id}`]) await look(page, path);
-      });
-    });
+  for (const { name, colorScheme, viewport } of DRESSES) {
+    await page.emulateMedia({ colorScheme });
+    await page.setViewportSize(viewport);
+    const excess = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+    expect(excess, `${path} is wider than the screen (${name})`).toBeLessThanOrEqual(0);
+    const { violations } = await new AxeBuilder({ page }).withTags(RULES).analyze();
+    const problems = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" · ")}`);
+    expect(problems, `${path} (${name})`).toEqual([]);
   }
 }
+
+for (const path of OPEN) {
+  test(`${path} is accessible to everybody`, async ({ page }) => look(page, path));
+}
+
+test("the pages of a new account are accessible to everybody", async ({ page }) => {
+  test.slow();
+  await signUp(page);
+  for (const path of OWN) await look(page, path);
+});
+
+test("the pages of an account in use are accessible to everybody", async ({ page }) => {
+  test.slow();
+  const { email } = await signUp(page);
+  tollway("user", "create-admin", "--email", email);
+  await buyCredits(page);
+  const key = await createKey(page, "Laptop");
+  const answer = await page.request.post("/api/v1/chat/completions", {
+    headers: { authorization: `Bearer ${key}` },
+    data: { model: MODEL, max_tokens: 4, messages: [{ role: "user", content: "Hi" }] },
+  });
+  const { id } = (await answer.json()) as { id: string };
+  await expect(async () => {
+    await page.goto("/account/activity");
+    await expect(page.locator(`[data-id="${id}"]`)).toBeVisible({ timeout: 500 });
+  }).toPass();
+  for (const path of [...OWN, `/account/activity/${id}`, "/rankings", "/admin"]) await look(page, path);
+});

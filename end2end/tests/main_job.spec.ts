@@ -1,5 +1,6 @@
 // The main job: from nothing to a streamed, exactly charged answer.
 import OpenAI from "openai";
+import { tollway } from "./command_line";
 import { MODEL, buyCredits, createKey, dollars, expect, keyRow, signUp, test } from "./site";
 
 test("sign up, buy credits, create a key, stream an answer, see the charge @no-script", async ({ page, baseURL }) => {
@@ -37,6 +38,9 @@ test("sign up, buy credits, create a key, stream an answer, see the charge @no-s
   const rank = page.locator(`[data-testid="rank-row"][data-slug="${MODEL}"]`);
   const tokens = Number((await rank.getByTestId("rank-tokens").innerText()).replace(/\D/g, ""));
   expect(tokens).toBeGreaterThanOrEqual(answer.totalTokens);
+
+  // Fails unless all balances agree with their entries and every charge with its generation.
+  tollway("ledger", "verify");
 });
 
 interface Answer {

@@ -12,6 +12,7 @@ mod account;
 mod cancel;
 mod catalog;
 mod chat;
+mod command_line;
 mod crash;
 mod database_down;
 mod errors;

@@ -1,6 +1,6 @@
 //! A fresh database for each test.
 
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -42,6 +42,27 @@ impl Database {
 
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Does what no part of the product does.
+    pub async fn execute(&self, sql: &str) {
+        let sql = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()));
+        match &self.kind {
+            Kind::Sqlite(_) => SqliteConnection::connect(&self.url)
+                .await
+                .unwrap()
+                .execute(sql)
+                .await
+                .unwrap()
+                .rows_affected(),
+            Kind::Postgres { .. } => PgConnection::connect(&self.url)
+                .await
+                .unwrap()
+                .execute(sql)
+                .await
+                .unwrap()
+                .rows_affected(),
+        };
     }
 
     /// Where PostgreSQL listens, as `host:port`.

@@ -49,7 +49,7 @@ pub struct TestApp {
     pub providers: Providers,
     pub store: Store,
     pub http: reqwest::Client,
-    database: Database,
+    pub database: Database,
     _dir: TempDir,
 }
 
