@@ -26,6 +26,7 @@ mod shell;
 pub mod site;
 mod theme;
 mod viewer;
+mod wire;
 
 #[cfg(feature = "ssr")]
 pub use shell::shell;

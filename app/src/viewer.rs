@@ -1,6 +1,7 @@
 //! What every page knows about the person in front of it.
 
 use crate::fail::Fail;
+use crate::wire::{Data, data};
 use domain::money::NanoUsd;
 use leptos::prelude::*;
 use leptos_router::hooks::use_location;
@@ -16,7 +17,7 @@ pub struct Viewer {
     pub balance: NanoUsd,
 }
 
-pub type ViewerResource = Resource<Result<Option<Viewer>, Fail>>;
+pub type ViewerResource = Data<Option<Viewer>>;
 
 #[server(endpoint = "viewer")]
 pub async fn load_viewer() -> Result<Option<Viewer>, Fail> {
@@ -39,7 +40,7 @@ pub async fn load_viewer() -> Result<Option<Viewer>, Fail> {
 /// Provides the viewer to the header and to pages; asked for anew at every navigation, so that the balance is fresh.
 pub fn provide_viewer() {
     let path = use_location().pathname;
-    let resource: ViewerResource = Resource::new(move || path.get(), |_| load_viewer());
+    let resource: ViewerResource = data(move || path.get(), |_| load_viewer());
     provide_context(resource);
 }
 

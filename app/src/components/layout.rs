@@ -5,6 +5,7 @@ use crate::components::price::cents;
 use crate::pages::sign_in::SignOut;
 use crate::theme::ThemeChoice;
 use crate::viewer::{Viewer, use_viewer};
+use crate::wire::Data;
 use leptos::either::Either;
 use leptos::prelude::*;
 use leptos::server_fn::ServerFn;
@@ -172,10 +173,7 @@ pub fn Loading() -> impl IntoView {
 }
 
 /// Waits for a page's data and shows it, or the failure in its place.
-pub fn loaded<T, V>(
-    resource: Resource<Result<T, crate::fail::Fail>>,
-    show: impl Fn(T) -> V + Clone + Send + Sync + 'static,
-) -> impl IntoView
+pub fn loaded<T, V>(resource: Data<T>, show: impl Fn(T) -> V + Clone + Send + Sync + 'static) -> impl IntoView
 where
     T: Clone + Send + Sync + 'static,
     V: IntoView + 'static,

@@ -13,6 +13,7 @@ use crate::components::price::cents;
 use crate::fail::Fail;
 use crate::format;
 use crate::pages::verify::SendVerification;
+use crate::wire::data;
 use domain::account::{PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN};
 use domain::money::NanoUsd;
 use leptos::form::ActionForm;
@@ -131,7 +132,7 @@ pub fn AccountFrame(
 
 #[component]
 pub fn AccountPage() -> impl IntoView {
-    let page = Resource::new(|| (), |()| load_overview());
+    let page = data(|| (), |()| load_overview());
     view! {
         <AccountFrame title="Account">
             <Done key="verified" text="The address is confirmed."/>

@@ -5,6 +5,7 @@ use crate::components::layout::{Page, loaded};
 use crate::components::time::At;
 use crate::fail::Fail;
 use crate::format;
+use crate::wire::data;
 use domain::money::NanoUsd;
 use domain::time::Micros;
 use leptos::prelude::*;
@@ -110,7 +111,7 @@ fn proof(proof: &store::ledger::Proof) -> BooksProof {
 
 #[component]
 pub fn AdminPageView() -> impl IntoView {
-    let page = Resource::new(|| (), |()| load_admin());
+    let page = data(|| (), |()| load_admin());
     view! { <Page title="Admin">{loaded(page, |page| view! { <Admin page/> })}</Page> }
 }
 

@@ -9,6 +9,7 @@ mod turn;
 use crate::components::example::curl;
 use crate::components::layout::loaded;
 use crate::fail::Fail;
+use crate::wire::data;
 use domain::slug::ModelSlug;
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
@@ -74,7 +75,7 @@ pub async fn load_chat() -> Result<ChatPage, Fail> {
 
 #[component]
 pub fn ChatPageView() -> impl IntoView {
-    let page = Resource::new(|| (), |()| load_chat());
+    let page = data(|| (), |()| load_chat());
     view! {
         <leptos_meta::Title text="Chat"/>
         <div class="page chat-page">{loaded(page, |page| view! { <Chat page/> })}</div>

@@ -6,6 +6,7 @@ use crate::components::code::{CodeBlock, CodeTabs};
 use crate::components::example::first_call;
 use crate::components::layout::loaded;
 use crate::fail::Fail;
+use crate::wire::data;
 use errors::ErrorTable;
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -43,7 +44,7 @@ pub async fn load_docs() -> Result<DocsPage, Fail> {
 
 #[component]
 pub fn Docs() -> impl IntoView {
-    let page = Resource::new(|| (), |()| load_docs());
+    let page = data(|| (), |()| load_docs());
     view! {
         <leptos_meta::Title text="Docs"/>
         {loaded(page, |page| view! { <DocsView page/> })}

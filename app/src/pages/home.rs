@@ -6,6 +6,7 @@ use crate::components::layout::loaded;
 use crate::fail::Fail;
 use crate::format;
 use crate::pages::models::{ModelLine, ModelRow};
+use crate::wire::data;
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -81,7 +82,7 @@ pub async fn load_home() -> Result<HomePage, Fail> {
 
 #[component]
 pub fn Home() -> impl IntoView {
-    let page = Resource::new(|| (), |()| load_home());
+    let page = data(|| (), |()| load_home());
     loaded(page, |page| view! { <HomeView page/> })
 }
 
@@ -104,6 +105,12 @@ fn HomeView(page: HomePage) -> impl IntoView {
         ("Tokens in 7 days", format::short(page.week_tokens)),
         ("Requests in 7 days", format::short(page.week_requests)),
     ];
+    let all_are_used = page.top.iter().all(|row| row.week_tokens > 0);
+    let heading = if all_are_used {
+        "Most used this week"
+    } else {
+        "Start with one of these"
+    };
     let top: Vec<_> = page.top.into_iter().map(|row| view! { <ModelLine row/> }).collect();
     view! {
         <leptos_meta::Title text="Every model, one key, exact prices"/>
@@ -142,7 +149,7 @@ fn HomeView(page: HomePage) -> impl IntoView {
             </dl>
             <section class="stack">
                 <div class="section-head">
-                    <h2>{if page.week_tokens > 0 { "Most used this week" } else { "Start with one of these" }}</h2>
+                    <h2>{heading}</h2>
                     <a class="small" href="/models">
                         "All models"
                     </a>

@@ -4,6 +4,7 @@ use crate::components::badge::{Badge, Tone};
 use crate::components::layout::{Page, loaded};
 use crate::components::time::At;
 use crate::fail::Fail;
+use crate::wire::data;
 use domain::time::Micros;
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -42,7 +43,7 @@ pub async fn load_mailbox() -> Result<Vec<MailRow>, Fail> {
 
 #[component]
 pub fn MailboxPage() -> impl IntoView {
-    let page = Resource::new(|| (), |()| load_mailbox());
+    let page = data(|| (), |()| load_mailbox());
     view! {
         <Page title="Dev mailbox" lead="What would be mailed. This page exists in dev mode only.">
             {loaded(page, |mails| view! { <Mails mails/> })}

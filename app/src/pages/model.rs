@@ -11,6 +11,7 @@ use crate::components::monogram::Monogram;
 use crate::fail::Fail;
 use crate::format;
 use crate::pages::not_found::Missing;
+use crate::wire::data;
 use domain::catalog::{CancelPolicy, DataPolicy};
 use domain::money::PicoUsd;
 use domain::price::Prices;
@@ -187,7 +188,7 @@ pub fn Model() -> impl IntoView {
         let part = |key: &str| params.get(key).unwrap_or_default();
         format!("{}/{}", part("author"), part("slug"))
     });
-    let page = Resource::new(move || name.get(), load_model);
+    let page = data(move || name.get(), load_model);
     loaded(page, move |page| match page {
         Ok(page) => Either::Left(view! { <Found page/> }),
         Err(near) => Either::Right(view! { <Missing near/> }),

@@ -12,6 +12,7 @@ use crate::components::pager::Pager;
 use crate::components::price::PerMillion;
 use crate::fail::Fail;
 use crate::format;
+use crate::wire::{Data, data};
 use domain::money::PicoUsd;
 use domain::slug::ModelSlug;
 use leptos::prelude::*;
@@ -101,7 +102,7 @@ pub async fn week_tokens(site: &crate::site::Site) -> Result<std::collections::H
 pub fn Models() -> impl IntoView {
     let params = use_query_map();
     let query = Memo::new(move |_| ModelQuery::from_params(&params.read()));
-    let page = Resource::new(move || query.get(), load_models);
+    let page = data(move || query.get(), load_models);
     view! {
         <Page title="Models" lead="Every price is what you pay: the provider's own, to the token.">
             <div class="browse">
@@ -113,7 +114,7 @@ pub fn Models() -> impl IntoView {
 }
 
 #[component]
-fn Filters(query: Memo<ModelQuery>, page: Resource<Result<ModelsPage, Fail>>) -> impl IntoView {
+fn Filters(query: Memo<ModelQuery>, page: Data<ModelsPage>) -> impl IntoView {
     let navigate = use_navigate();
     let go = move |event: &leptos::web_sys::Event, replace: bool| {
         if let Some(text) = browser::form_query(event) {

@@ -8,6 +8,7 @@ use crate::components::chart::{Column, SERIES_MAX, StackedColumns, series};
 use crate::components::layout::{Page, loaded};
 use crate::fail::Fail;
 use crate::format;
+use crate::wire::data;
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 use serde::{Deserialize, Serialize};
@@ -112,7 +113,7 @@ pub async fn load_rankings(span: Span) -> Result<RankingsPage, Fail> {
 pub fn Rankings() -> impl IntoView {
     let params = use_query_map();
     let span = Memo::new(move |_| Span::parse(params.read().get_str("view").unwrap_or_default()));
-    let page = Resource::new(move || span.get(), load_rankings);
+    let page = data(move || span.get(), load_rankings);
     let tabs = Span::ALL.map(|choice| {
         let is_chosen = move || (span.get() == choice).then_some("page");
         view! {

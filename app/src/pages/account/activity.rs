@@ -8,6 +8,7 @@ use crate::address::with_query;
 use crate::browser;
 use crate::components::layout::loaded;
 use crate::fail::Fail;
+use crate::wire::data;
 use days::Days;
 use domain::money::NanoUsd;
 use domain::slug::ModelSlug;
@@ -147,7 +148,7 @@ impl ActivityQuery {
 pub fn ActivityPageView() -> impl IntoView {
     let params = use_query_map();
     let query = Memo::new(move |_| ActivityQuery::from_params(&params.read()));
-    let page = Resource::new(move || query.get(), load_activity);
+    let page = data(move || query.get(), load_activity);
     view! {
         <AccountFrame title="Activity" lead="Every request you paid for, to the nano-dollar. Prompts and answers are not kept.">
             {loaded(

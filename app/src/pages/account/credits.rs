@@ -8,6 +8,7 @@ use crate::components::layout::loaded;
 use crate::components::price::cents;
 use crate::components::time::At;
 use crate::fail::Fail;
+use crate::wire::data;
 use domain::ledger::TransferKind;
 use domain::money::NanoUsd;
 use domain::purchase::{PURCHASE_MAX, PURCHASE_MIN, PurchaseState};
@@ -128,7 +129,7 @@ pub async fn buy_credits(amount: String) -> Result<(), Fail> {
 
 #[component]
 pub fn CreditsPageView() -> impl IntoView {
-    let page = Resource::new(|| (), |()| load_credits());
+    let page = data(|| (), |()| load_credits());
     view! {
         <AccountFrame title="Credits" lead="Credits pay for tokens at the providers' own prices. They do not expire.">
             {loaded(page, |page| view! { <Credits page/> })}

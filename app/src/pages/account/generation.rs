@@ -6,6 +6,7 @@ use crate::components::layout::loaded;
 use crate::components::time::At;
 use crate::fail::Fail;
 use crate::format;
+use crate::wire::data;
 use domain::generation::{Attempt, Generation};
 use domain::money::PicoUsd;
 use domain::price::Prices;
@@ -35,7 +36,7 @@ pub async fn load_generation(id: String) -> Result<Generation, Fail> {
 pub fn GenerationPage() -> impl IntoView {
     let params = use_params_map();
     let id = Memo::new(move |_| params.read().get("id").unwrap_or_default());
-    let page = Resource::new(move || id.get(), load_generation);
+    let page = data(move || id.get(), load_generation);
     view! {
         <AccountFrame title="Generation">
             <p class="row small">

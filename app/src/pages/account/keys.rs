@@ -9,6 +9,7 @@ use crate::components::fault::{FormFault, fail_of};
 use crate::components::field::Field;
 use crate::components::layout::loaded;
 use crate::fail::Fail;
+use crate::wire::data;
 pub use change::{DeleteKey, ToggleKey, UpdateKey};
 use domain::money::NanoUsd;
 use domain::period::Period;
@@ -192,7 +193,7 @@ pub fn KeysPageView() -> impl IntoView {
             delete.version().get(),
         ]
     };
-    let page = Resource::new(versions, |_| load_keys());
+    let page = data(versions, |_| load_keys());
     let created = move || create.value().get().and_then(Result::ok);
     view! {
         <AccountFrame title="API keys" lead="A key pays from your credits. Give each program its own, with a limit.">

@@ -6,6 +6,7 @@ use crate::components::fault::{FormFault, fail_of};
 use crate::components::layout::loaded;
 use crate::components::time::At;
 use crate::fail::Fail;
+use crate::wire::data;
 use domain::time::Micros;
 use leptos::form::ActionForm;
 use leptos::prelude::*;
@@ -113,7 +114,7 @@ fn browser_name(user_agent: &str) -> String {
 pub fn SessionsPage() -> impl IntoView {
     let revoke = ServerAction::<RevokeSession>::new();
     let others = ServerAction::<RevokeOthers>::new();
-    let page = Resource::new(
+    let page = data(
         move || (revoke.version().get(), others.version().get()),
         |_| load_sessions(),
     );

@@ -55,7 +55,7 @@ pub struct Spent {
 /// Reads the data of one event; `None` for something else than a chunk.
 #[must_use]
 pub fn read(data: &str) -> Option<Update> {
-    let chunk: Chunk = serde_json::from_str(data).ok()?;
+    let chunk: Chunk = serde_json::from_slice(data.as_bytes()).ok()?;
     let choice = chunk.choices.into_iter().next().unwrap_or_default();
     Some(Update {
         text: choice.delta.content.unwrap_or_default(),
@@ -73,7 +73,7 @@ pub fn read(data: &str) -> Option<Update> {
 /// The sentence of an error reply, or one made from its status.
 #[must_use]
 pub fn error_text(status: u16, body: &str) -> String {
-    let reply: Option<ErrorReply> = serde_json::from_str(body).ok();
+    let reply: Option<ErrorReply> = serde_json::from_slice(body.as_bytes()).ok();
     reply.map_or_else(
         || format!("The server answered with status {status}."),
         |reply| reply.error.message,

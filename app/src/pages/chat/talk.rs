@@ -55,7 +55,7 @@ impl Talk {
     /// Brings back what this browser remembers; a model named in the address wins over the remembered one.
     fn recall(self, models: &[ChatModel], model_is_given: bool) {
         let text = browser::remembered(STORAGE_KEY).unwrap_or_default();
-        let memory: Memory = serde_json::from_str(&text).unwrap_or_default();
+        let memory: Memory = serde_json::from_slice(text.as_bytes()).unwrap_or_default();
         let is_known = models.iter().any(|model| model.slug.as_str() == memory.model);
         if is_known && !model_is_given {
             self.model.set(memory.model);
@@ -137,6 +137,8 @@ impl Talk {
         }
         self.add(Role::User, draft.trim().to_owned(), Note::default());
         self.draft.set(String::new());
+        // A page closed in the middle of the answer keeps the question.
+        self.remember();
         let body = self.body();
         let note = Note {
             state: State::Streaming,

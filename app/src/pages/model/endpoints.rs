@@ -94,7 +94,7 @@ fn Row(row: EndpointRow) -> impl IntoView {
             <td class="number" data-label="Max output">
                 {row.max_output.map_or_else(|| "–".to_owned(), format::context)}
             </td>
-            <td data-label="On hang-up">
+            <td data-label="On hang-up" class="full">
                 <Cancel policy=row.cancel/>
             </td>
             <td data-label="Your prompts" class="full">
