@@ -99,13 +99,13 @@ fn Line(row: ActivityRow) -> impl IntoView {
             <td data-label="Model" class="break">
                 <a href=format!("/{}", row.model)>{row.model.to_string()}</a>
             </td>
-            <td data-label="Provider">{row.provider}</td>
+            <td data-label="Provider" class="full">{row.provider}</td>
             <td data-label="Key or app" class="break">{who}</td>
             <td class="number" data-label="Tokens in">{format::grouped(row.prompt)}</td>
             <td class="number" data-label="Tokens out" data-testid="activity-completion">{format::grouped(row.completion)}</td>
             <td class="number" data-label="Cost" data-testid="activity-cost">{row.cost.to_dollars()}</td>
             <td class="number" data-label="Speed">{speed}</td>
-            <td data-label="Finish">
+            <td data-label="Finish" class="full">
                 <span class="badges">
                     <Badge text=row.finish tone/>
                     {(!row.is_charged).then(|| view! { <Badge text="not charged" tone=Tone::Good/> })}
