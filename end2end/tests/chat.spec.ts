@@ -1,9 +1,10 @@
 // The chat in the browser, with the real model.
-import { MODEL, buyCredits, dollars, expect, ready, signUp, test } from "./site";
+import { MODEL, buyCredits, dollars, expect, ready, shortAnswers, signUp, test } from "./site";
 
 test("an answer streams in, with what it cost", async ({ page }) => {
   await signUp(page);
   await buyCredits(page);
+  await shortAnswers(page);
   await page.goto(`/chat?model=${MODEL}`);
   await ready(page);
   await page.getByTestId("chat-input").fill("What is the capital of France?");

@@ -89,6 +89,14 @@ export function keyRow(page: Page, name: string) {
   return page.locator(`[data-testid="key-row"][data-name="${name}"]`);
 }
 
+/** Bounds the answers the chat asks for: the small model may talk on until its context is full. */
+export async function shortAnswers(page: Page): Promise<void> {
+  await page.route("**/playground/chat/completions", async (route) => {
+    const asked = route.request().postDataJSON();
+    await route.continue({ postData: JSON.stringify({ ...asked, max_tokens: 48 }) });
+  });
+}
+
 /** The link in the newest mail to somebody, from the development mailbox. */
 export async function mailedLink(page: Page, to: string, subject: string): Promise<string> {
   const mail = page.locator(`[data-testid="mail"][data-to="${to}"][data-subject="${subject}"]`).first();
