@@ -47,9 +47,22 @@ ids! {
     SessionId = "ses";
     PurchaseId = "pur";
     TransferId = "tr";
+    /// Credits that came together; named after the transfer that brought them.
+    LotId = "lot";
+    RefundId = "ref";
+    GrantId = "grant";
     MailId = "mail";
     /// A server process with a journal of its own; stable across restarts.
     NodeId = "node";
+}
+
+impl LotId {
+    /// The lot that `transfer` brings into being.
+    #[must_use]
+    pub fn of(transfer: &TransferId) -> Self {
+        let rest = transfer.as_str().strip_prefix("tr_").unwrap_or(transfer.as_str());
+        Self(format!("lot_{rest}"))
+    }
 }
 
 /// `gen-<unix seconds>-<20 characters>`, as clients of this API family expect.

@@ -1,9 +1,10 @@
 //! The rules of the ledger: which accounts there are, and what a transfer must be.
 
-use crate::id::{AccountId, NodeId, TransferId};
+use crate::id::{AccountId, NodeId, TransferId, hex};
 use crate::money::NanoUsd;
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -22,6 +23,14 @@ pub enum LedgerAccount {
     HouseCost,
     /// Credits given away. Negative.
     Promotions,
+    /// Credits of a customer that nobody can spend: disputed, under a fraud warning, or on their way back as a refund.
+    Frozen(AccountId),
+    /// Fees earned on purchases, and paid credits that expired. Positive.
+    Fees,
+    /// What a payment processor keeps for its services. Negative.
+    ProcessorCosts(String),
+    /// The house's bank account seen from outside: payouts received are negative, invoices paid positive.
+    Bank,
 }
 
 /// A movement of value: two or more legs that sum to zero. Never changed once posted; corrected by a reversal.
@@ -55,6 +64,24 @@ pub enum TransferKind {
     Charge,
     HouseCost,
     Reversal,
+    /// Customer → frozen; for a refund or dispute without a guard: what the processor took is taken even below zero.
+    Freeze,
+    /// Frozen → customer.
+    Release,
+    /// Frozen → processor: the money went back to the buyer.
+    Refund,
+    /// Frozen → processor: a buyer's bank took the money back; and what the processor asks for that.
+    DisputeWithdrawn,
+    /// Processor → frozen: the money of a dispute came back.
+    DisputeReinstated,
+    /// House → customer: a debt that nobody will pay.
+    WriteOff,
+    /// Customer → promotions or fees: a lot's time is over.
+    Expiry,
+    /// Bank → processor: the processor paid out what it owed.
+    Payout,
+    /// Provider → bank: the house paid a provider.
+    InvoicePaid,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -96,6 +123,26 @@ impl Transfer {
             .collect();
         format!("{}:{}", self.kind.name(), legs.join(","))
     }
+
+    /// SHA-256 of [`Transfer::body`] in lowercase hex: what is stored to tell a repetition from a mistake.
+    #[must_use]
+    pub fn request_hash(&self) -> String {
+        hex(&Sha256::digest(self.body().as_bytes()))
+    }
+
+    /// What the transfer changes each customer's credits by, spent or held for spending by a node; zeros are left out.
+    #[must_use]
+    pub fn credit_changes(&self) -> BTreeMap<&AccountId, i128> {
+        let mut changes: BTreeMap<&AccountId, i128> = BTreeMap::new();
+        for leg in &self.legs {
+            if let LedgerAccount::Customer(owner) | LedgerAccount::Escrow(_, owner) = &leg.account {
+                let change = changes.entry(owner).or_default();
+                *change = change.saturating_add(i128::from(leg.amount.get()));
+            }
+        }
+        changes.retain(|_, change| *change != 0);
+        changes
+    }
 }
 
 /// Moves `amount` from one account to another: the two legs of the commonest transfer.
@@ -110,7 +157,59 @@ pub fn legs(from: LedgerAccount, to: LedgerAccount, amount: NanoUsd) -> Vec<Leg>
     ]
 }
 
+/// The same legs the other way round.
+#[must_use]
+pub fn reversed(legs: &[Leg]) -> Vec<Leg> {
+    legs.iter()
+        .map(|leg| Leg {
+            account: leg.account.clone(),
+            amount: leg.amount.negated(),
+        })
+        .collect()
+}
+
 impl TransferKind {
+    pub const ALL: [Self; 17] = [
+        Self::Purchase,
+        Self::Grant,
+        Self::LeaseTaken,
+        Self::LeaseReturned,
+        Self::Overrun,
+        Self::Charge,
+        Self::HouseCost,
+        Self::Reversal,
+        Self::Freeze,
+        Self::Release,
+        Self::Refund,
+        Self::DisputeWithdrawn,
+        Self::DisputeReinstated,
+        Self::WriteOff,
+        Self::Expiry,
+        Self::Payout,
+        Self::InvoicePaid,
+    ];
+
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text)
+    }
+
+    /// Whether transfers of this kind appear in the history of a customer whose credits they move: not leases and
+    /// charges, which are too many to list.
+    #[must_use]
+    pub const fn is_listed(self) -> bool {
+        matches!(
+            self,
+            Self::Purchase
+                | Self::Grant
+                | Self::Reversal
+                | Self::Freeze
+                | Self::Release
+                | Self::WriteOff
+                | Self::Expiry
+        )
+    }
+
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -122,6 +221,15 @@ impl TransferKind {
             Self::Charge => "charge",
             Self::HouseCost => "house_cost",
             Self::Reversal => "reversal",
+            Self::Freeze => "freeze",
+            Self::Release => "release",
+            Self::Refund => "refund",
+            Self::DisputeWithdrawn => "dispute_withdrawn",
+            Self::DisputeReinstated => "dispute_reinstated",
+            Self::WriteOff => "write_off",
+            Self::Expiry => "expiry",
+            Self::Payout => "payout",
+            Self::InvoicePaid => "invoice_paid",
         }
     }
 }
@@ -136,6 +244,10 @@ impl LedgerAccount {
             Self::ProcessorClearing(_) => "processor_clearing",
             Self::HouseCost => "house_cost",
             Self::Promotions => "promotions",
+            Self::Frozen(_) => "frozen",
+            Self::Fees => "fees",
+            Self::ProcessorCosts(_) => "processor_costs",
+            Self::Bank => "bank",
         }
     }
 
@@ -143,7 +255,7 @@ impl LedgerAccount {
     #[must_use]
     pub fn owner(&self) -> Option<&AccountId> {
         match self {
-            Self::Customer(owner) | Self::Escrow(_, owner) => Some(owner),
+            Self::Customer(owner) | Self::Escrow(_, owner) | Self::Frozen(owner) => Some(owner),
             _ => None,
         }
     }
@@ -154,10 +266,12 @@ impl fmt::Display for LedgerAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = self.kind();
         match self {
-            Self::Customer(owner) => write!(f, "{kind}:{owner}"),
+            Self::Customer(owner) | Self::Frozen(owner) => write!(f, "{kind}:{owner}"),
             Self::Escrow(node, owner) => write!(f, "{kind}:{node}:{owner}"),
-            Self::ProviderPayable(name) | Self::ProcessorClearing(name) => write!(f, "{kind}:{name}"),
-            Self::HouseCost | Self::Promotions => f.write_str(kind),
+            Self::ProviderPayable(name) | Self::ProcessorClearing(name) | Self::ProcessorCosts(name) => {
+                write!(f, "{kind}:{name}")
+            }
+            Self::HouseCost | Self::Promotions | Self::Fees | Self::Bank => f.write_str(kind),
         }
     }
 }
@@ -196,6 +310,32 @@ mod tests {
         check(&[5], &Err(TransferError::TooFewLegs));
         check(&[5, -5, 0], &Err(TransferError::EmptyLeg));
         check(&[5, -4], &Err(TransferError::Unbalanced(1)));
+    }
+
+    #[test]
+    fn kinds_are_read_as_they_are_written() {
+        for kind in TransferKind::ALL {
+            assert_eq!(TransferKind::parse(kind.name()), Some(kind));
+        }
+    }
+
+    #[test]
+    fn a_lease_changes_no_credits_and_a_charge_does() {
+        let owner = AccountId::stored("acc_1");
+        let escrow = LedgerAccount::Escrow(NodeId::stored("node_1"), owner.clone());
+        let moved = |from: LedgerAccount, to: LedgerAccount| Transfer {
+            legs: legs(from, to, NanoUsd::new(5)),
+            ..transfer(&[])
+        };
+        let lease = moved(LedgerAccount::Customer(owner.clone()), escrow.clone());
+        assert!(lease.credit_changes().is_empty());
+        let charge = moved(escrow, LedgerAccount::ProviderPayable("p".to_owned()));
+        assert_eq!(charge.credit_changes(), BTreeMap::from([(&owner, -5)]));
+        let freeze = moved(
+            LedgerAccount::Customer(owner.clone()),
+            LedgerAccount::Frozen(owner.clone()),
+        );
+        assert_eq!(freeze.credit_changes(), BTreeMap::from([(&owner, -5)]));
     }
 
     #[test]

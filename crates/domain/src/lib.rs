@@ -15,6 +15,7 @@ pub mod error_type;
 pub mod generation;
 pub mod id;
 pub mod ledger;
+pub mod lot;
 pub mod money;
 pub mod near;
 pub mod period;

@@ -5,12 +5,15 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A database. Cloning shares its connections.
 #[derive(Clone, Debug)]
 pub struct Store {
     pools: Pools,
+    transactions: Arc<AtomicU64>,
 }
 
 /// A transaction. Dropped without [`Tx::commit`] it is rolled back.
@@ -54,7 +57,25 @@ impl Store {
         } else {
             connect_postgres(url, connections_max).await?
         };
-        Ok(Self { pools })
+        Ok(Self {
+            pools,
+            transactions: Arc::default(),
+        })
+    }
+
+    /// The same database, counting its own transactions from zero.
+    #[must_use]
+    pub fn counted(&self) -> Self {
+        Self {
+            pools: self.pools.clone(),
+            transactions: Arc::default(),
+        }
+    }
+
+    /// How many transactions were begun through this store and its clones, reading ones too.
+    #[must_use]
+    pub fn transactions(&self) -> u64 {
+        self.transactions.load(Ordering::Relaxed)
     }
 
     /// Brings the schema up to date; without effect when it is. Safe to run from several nodes at once.
@@ -74,6 +95,7 @@ impl Store {
     /// # Errors
     /// `Unavailable` when no connection is free within ten seconds.
     pub async fn begin(&self) -> Result<Tx> {
+        self.transactions.fetch_add(1, Ordering::Relaxed);
         let on = match &self.pools {
             Pools::Sqlite { write, .. } => On::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
             Pools::Pg(pool) => On::Pg(pool.begin().await?),
@@ -86,6 +108,7 @@ impl Store {
     /// # Errors
     /// `Unavailable` when no connection is free within ten seconds.
     pub async fn read(&self) -> Result<Tx> {
+        self.transactions.fetch_add(1, Ordering::Relaxed);
         let on = match &self.pools {
             Pools::Sqlite { read, .. } => On::Sqlite(read.begin().await?),
             Pools::Pg(pool) => On::Pg(
@@ -110,6 +133,11 @@ impl Store {
 }
 
 impl Tx {
+    /// Whether rows must be locked before they are read and changed: SQLite has but one writer.
+    pub(crate) fn locks_rows(&self) -> bool {
+        matches!(self.on, On::Pg(_))
+    }
+
     /// # Errors
     /// When the commit may not have happened.
     pub async fn commit(self) -> Result<()> {

@@ -132,7 +132,7 @@ pub(crate) async fn insert(
              (id, node_id, account_id, key_hash, model, endpoint, provider, surface, streamed, prompt_tokens,
               completion_tokens, reasoning_tokens, cache_read_tokens, cache_write_tokens, images, estimated, cost_nano,
               house_cost_nano, prices, outcome, finish_reason, native_finish_reason, upstream_id, day, created_us,
-              first_token_us, duration_us, app_name, app_url, attempts, settled_us) ",
+              first_token_us, duration_us, app_name, app_url, attempts, settled_us, late) ",
         |row| [
             row.generation.id.as_str(),
             node.as_str(),
@@ -165,11 +165,31 @@ pub(crate) async fn insert(
             row.generation.app_url.as_deref(),
             row.attempts.as_str(),
             now.get(),
+            column::flag(is_late(row.generation)),
         ],
         " ON CONFLICT (id) DO NOTHING RETURNING id",
         " ON CONFLICT (id) DO NOTHING RETURNING id"
     )?;
     Ok(inserted.into_iter().map(|(id,)| id).collect())
+}
+
+/// Which of these are stored.
+pub(crate) async fn settled(tx: &mut Tx, generations: &[&Generation]) -> Result<BTreeSet<String>> {
+    let rows = fetch_rows!(
+        (String,),
+        tx,
+        generations,
+        "SELECT id FROM generations WHERE id IN (",
+        |generation| [generation.id.as_str()],
+        ")",
+        ")"
+    )?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+/// Whether the house bears a part of what the customer would have been charged.
+fn is_late(generation: &Generation) -> bool {
+    generation.outcome.is_charged() && generation.house_cost.is_positive()
 }
 
 /// A generation with the columns that may not convert.

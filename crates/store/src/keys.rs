@@ -9,10 +9,10 @@ use domain::money::NanoUsd;
 use domain::period::Period;
 use domain::time::Micros;
 
-pub(crate) use limits::spend;
-pub use limits::{lease, lease_available, return_all, return_lease};
+pub use limits::{LimitOwner, lease, lease_available, return_all, return_lease};
+pub(crate) use limits::{lock, spend};
 
-mod limits;
+pub mod limits;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {

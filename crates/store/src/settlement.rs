@@ -1,9 +1,9 @@
 //! Outcomes of generations become rows, charges and rollups, in one transaction, each once.
 
 use crate::database::Tx;
-use crate::error::StoreError;
+use crate::error::{Result, StoreError};
 use crate::ledger::{Book, LedgerError};
-use crate::{generations, keys, rollups};
+use crate::{Ids, generations, keys, nodes, rollups};
 use domain::generation::Generation;
 use domain::id::{AccountId, GenerationId, NodeId, TransferId};
 use domain::ledger::{LedgerAccount, Transfer, TransferKind, legs};
@@ -18,6 +18,8 @@ pub struct Settled {
     pub new: Vec<GenerationId>,
     /// Accounts whose costs were above the node's escrow, and by how much: taken from the customer, even below zero.
     pub overruns: Vec<(AccountId, NanoUsd)>,
+    /// What the house bears because the node was fenced and customers' balances did not cover it.
+    pub late: NanoUsd,
 }
 
 /// Settles generations that `node` served, as many at once as there are: the cost per generation falls with their
@@ -32,13 +34,28 @@ pub async fn settle(
     tx: &mut Tx,
     node: &NodeId,
     generations: &[Generation],
-    transfer_id: &mut (dyn FnMut() -> TransferId + Send),
+    ids: &mut Ids<'_>,
     now: Micros,
 ) -> Result<Settled, LedgerError> {
     let generations = distinct(generations);
     for generation in &generations {
         check(generation)?;
     }
+    if nodes::is_fenced(tx, node).await? {
+        let (covered, late) = covered(tx, node, &generations).await?;
+        let settled = settle_checked(tx, node, covered.iter().collect(), ids, now).await?;
+        return Ok(Settled { late, ..settled });
+    }
+    settle_checked(tx, node, generations, ids, now).await
+}
+
+async fn settle_checked(
+    tx: &mut Tx,
+    node: &NodeId,
+    generations: Vec<&Generation>,
+    ids: &mut Ids<'_>,
+    now: Micros,
+) -> Result<Settled, LedgerError> {
     let inserted = generations::insert(tx, node, &generations, now).await?;
     let new: Vec<&Generation> = generations
         .into_iter()
@@ -48,19 +65,58 @@ pub async fn settle(
         return Ok(Settled::default());
     }
     keys::spend(tx, node, &new).await?;
-    let overruns = charge(tx, node, &new, transfer_id, now).await?;
+    let overruns = charge(tx, node, &new, ids, now).await?;
     rollups::add(tx, &new).await?;
     Ok(Settled {
         new: new.iter().map(|generation| generation.id.clone()).collect(),
         overruns,
+        late: NanoUsd::ZERO,
     })
+}
+
+/// The generations that are not settled yet, each charged only as far as the customer's balance and what the node still
+/// holds go, in the order given; and how much of their costs that leaves to the house.
+async fn covered(
+    tx: &mut Tx,
+    node: &NodeId,
+    generations: &[&Generation],
+) -> Result<(Vec<Generation>, NanoUsd), LedgerError> {
+    keys::lock(tx, generations).await?;
+    let mut book = Book::default();
+    for generation in generations {
+        book.include(LedgerAccount::Customer(generation.account.clone()));
+        book.include(LedgerAccount::Escrow(node.clone(), generation.account.clone()));
+    }
+    let balances = book.lock(tx).await?;
+    let settled = generations::settled(tx, generations).await?;
+    let mut left: BTreeMap<&AccountId, NanoUsd> = BTreeMap::new();
+    let mut late = NanoUsd::ZERO;
+    let mut covered = Vec::new();
+    for generation in generations.iter().filter(|g| !settled.contains(g.id.as_str())) {
+        let account = &generation.account;
+        let left = left.entry(account).or_insert_with(|| {
+            let held = book.balance_after(&balances, &LedgerAccount::Escrow(node.clone(), account.clone()));
+            let available = book.balance_after(&balances, &LedgerAccount::Customer(account.clone()));
+            held.saturating_add(available.max(NanoUsd::ZERO))
+        });
+        let cost = generation.cost.min(*left);
+        let rest = generation.cost.saturating_sub(cost);
+        *left = left.saturating_sub(cost);
+        late = late.saturating_add(rest);
+        covered.push(Generation {
+            cost,
+            house_cost: generation.house_cost.saturating_add(rest),
+            ..(*generation).clone()
+        });
+    }
+    Ok((covered, late))
 }
 
 async fn charge(
     tx: &mut Tx,
     node: &NodeId,
     generations: &[&Generation],
-    transfer_id: &mut (dyn FnMut() -> TransferId + Send),
+    ids: &mut Ids<'_>,
     now: Micros,
 ) -> Result<Vec<(AccountId, NanoUsd)>, LedgerError> {
     let mut book = Book::default();
@@ -68,10 +124,10 @@ async fn charge(
     for generation in generations {
         if generation.cost.is_positive() {
             owing.entry(&generation.account).or_insert(&generation.id);
-            book.add(&charge_of(generation, node, transfer_id(), now));
+            book.add(&charge_of(generation, node, ids(), now));
         }
         if generation.house_cost.is_positive() {
-            book.add(&house_cost_of(generation, transfer_id(), now));
+            book.add(&house_cost_of(generation, ids(), now));
         }
     }
     // An overrun is known only when the escrow is locked, and by then it would be too late to lock the customer in order.
@@ -85,7 +141,7 @@ async fn charge(
         let after = book.balance_after(&balances, &escrow);
         if after.is_negative() {
             let overrun = Transfer {
-                id: transfer_id(),
+                id: ids(),
                 kind: TransferKind::Overrun,
                 idempotency_key: format!("overrun:{first}"),
                 legs: legs(LedgerAccount::Customer(account.clone()), escrow, after.negated()),
@@ -131,7 +187,7 @@ fn distinct(generations: &[Generation]) -> Vec<&Generation> {
         .collect()
 }
 
-fn check(generation: &Generation) -> Result<(), StoreError> {
+fn check(generation: &Generation) -> Result<()> {
     let id = &generation.id;
     if generation.cost.is_negative() || generation.house_cost.is_negative() {
         return Err(StoreError::corrupt(format!("generation {id} with a negative cost")));

@@ -1,20 +1,25 @@
 //! The development checkout: a payment page of our own that moves no money, yet pays by the same signed webhook.
 
+use super::converge::{PaymentState, PurchaseSeen, Seen};
+use super::hint::Event;
 use super::{CURRENCY, SIGNATURE_HEADER, signature};
 use crate::clock;
 use crate::config::{Config, Secret};
 use domain::id::{PurchaseId, hex};
-use domain::purchase::{Purchase, PurchaseState};
+use domain::purchase::{Purchase, PurchaseKind, PurchaseState, Refund, RefundState};
 use http::header::CONTENT_TYPE;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
+use store::refunds::RefundSeen;
 
 pub const NAME: &str = "dev";
 
 /// Plays the payment processor. Exists in development mode only.
 pub struct Dev {
-    secret: Secret,
+    /// The first one signs.
+    secrets: Vec<Secret>,
     /// Our own webhook, over the loopback interface.
     webhook_url: String,
     client: reqwest::Client,
@@ -23,9 +28,9 @@ pub struct Dev {
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl Dev {
-    pub(super) fn new(config: &Config, secret: Secret) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(config: &Config) -> Result<Self, reqwest::Error> {
         Ok(Self {
-            secret,
+            secrets: config.webhook_secrets.clone(),
             webhook_url: format!("http://{}/webhooks/{NAME}", loopback(config.addr)),
             // No connection is kept: a payment must not meet one that the listener is just closing for idleness.
             client: reqwest::Client::builder()
@@ -34,6 +39,10 @@ impl Dev {
                 .timeout(DELIVERY_TIMEOUT)
                 .build()?,
         })
+    }
+
+    pub(super) fn secrets(&self) -> &[Secret] {
+        &self.secrets
     }
 
     /// The processor's name for the checkout, and where the buyer goes.
@@ -48,14 +57,12 @@ impl Dev {
     pub async fn pay(&self, purchase: &Purchase) -> Result<(), String> {
         let now_secs = clock::now().seconds();
         let body = paid_event(purchase, now_secs).to_string();
+        let secret = self.secrets.first().ok_or("there is no secret to sign with")?;
         let request = self
             .client
             .post(&self.webhook_url)
             .header(CONTENT_TYPE, "application/json")
-            .header(
-                SIGNATURE_HEADER,
-                signature::sign(&self.secret, now_secs, body.as_bytes()),
-            );
+            .header(SIGNATURE_HEADER, signature::sign(secret, now_secs, body.as_bytes()));
         let response = request.body(body).send().await.map_err(|error| error.to_string())?;
         match response.status().is_success() {
             true => Ok(()),
@@ -64,17 +71,71 @@ impl Dev {
     }
 }
 
+/// A checkout session inside an event.
+#[derive(Debug, Deserialize)]
+struct Session {
+    id: String,
+    client_reference_id: Option<String>,
+    /// Cents.
+    amount_total: Option<i64>,
+    currency: Option<String>,
+    payment_status: Option<String>,
+    payment_intent: Option<String>,
+}
+
+/// What an event tells. Nobody is asked again: who signed it is ourselves.
+///
+/// # Errors
+/// When the checkout inside is unreadable.
+pub(super) fn seen(event: &Event) -> Result<Option<Seen>, String> {
+    let is_paid = match event.kind.as_str() {
+        "checkout.session.completed" | "checkout.session.async_payment_succeeded" => true,
+        "checkout.session.expired" | "checkout.session.async_payment_failed" => false,
+        _ => return Ok(None),
+    };
+    let session: Session = serde_json::from_value(event.data.object.clone())
+        .map_err(|error| format!("unreadable checkout session: {error}"))?;
+    let state = match (is_paid, session.payment_status.as_deref()) {
+        (true, Some("paid")) => PaymentState::Paid,
+        (true, _) => PaymentState::Pending,
+        (false, _) => PaymentState::Closed,
+    };
+    Ok(Some(Seen::Purchase(PurchaseSeen {
+        kind: PurchaseKind::Checkout,
+        reference: session.id,
+        purchase: session.client_reference_id.map(PurchaseId::stored),
+        state,
+        cents: session.amount_total,
+        currency: session.currency,
+        fits: true,
+        payment: session.payment_intent,
+        kept: None,
+    })))
+}
+
+/// A refund that arrives at once.
+pub(super) fn refund(refund: &Refund, payment: String) -> RefundSeen {
+    RefundSeen {
+        processor: NAME.to_owned(),
+        reference: format!("re_dev_{}", refund.id),
+        ours: Some(refund.id.clone()),
+        payment,
+        amount: refund.amount,
+        state: RefundState::Succeeded,
+    }
+}
+
 /// The page for the purchase's owner. Plain HTML: it stands for another company's site.
 #[must_use]
 pub fn page(purchase: &Purchase) -> String {
-    let (id, amount) = (escaped(purchase.id.as_str()), escaped(&purchase.amount.to_dollars()));
+    let (id, amount) = (escaped(purchase.id.as_str()), escaped(&purchase.price().to_dollars()));
     let action = match purchase.state {
-        PurchaseState::Created | PurchaseState::Open => format!(
+        PurchaseState::Created | PurchaseState::Open | PurchaseState::Pending => format!(
             "<form method=post action='/checkout/{id}/pay'><button class=pay>Pay {amount}</button></form>\
              <form method=post action='/checkout/{id}/cancel'><button>Cancel</button></form>"
         ),
         PurchaseState::Paid => "<p role=status>This purchase is paid.</p>".to_owned(),
-        PurchaseState::Cancelled => "<p role=status>This purchase was cancelled.</p>".to_owned(),
+        PurchaseState::Cancelled | PurchaseState::Failed => "<p role=status>This purchase was cancelled.</p>".to_owned(),
     };
     PAGE.replace("{amount}", &amount)
         .replace("{id}", &id)
@@ -130,7 +191,7 @@ fn paid_event(purchase: &Purchase, now_secs: i64) -> Value {
             "mode": "payment",
             "livemode": false,
             "client_reference_id": purchase.id,
-            "amount_total": purchase.amount.to_cents(),
+            "amount_total": purchase.price().to_cents(),
             "currency": CURRENCY,
             "payment_status": "paid",
             "payment_intent": format!("pi_dev_{random}"),
@@ -172,9 +233,13 @@ mod tests {
             account: AccountId::stored("acc_1"),
             user: UserId::stored("usr_1"),
             amount: NanoUsd::new(20_000_000_000),
+            fee: NanoUsd::ZERO,
+            kind: PurchaseKind::Checkout,
             state,
             processor: NAME.to_owned(),
             processor_ref: None,
+            payment: None,
+            refunded: NanoUsd::ZERO,
             created: Micros::new(0),
             updated: Micros::new(0),
         }

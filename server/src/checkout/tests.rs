@@ -2,7 +2,7 @@ use super::*;
 use domain::account::Email;
 use domain::id::{AccountId, UserId};
 use domain::money::NanoUsd;
-use domain::purchase::PurchaseState;
+use domain::purchase::{PurchaseKind, PurchaseState};
 use http::HeaderValue;
 use serde_json::{Value, json};
 use store::users::{self, NewUser};
@@ -31,9 +31,13 @@ async fn fixture() -> Fixture {
         account: AccountId::new([2; 16]),
         user: UserId::new([3; 16]),
         amount: NanoUsd::from_cents(CENTS).unwrap(),
+        fee: NanoUsd::ZERO,
+        kind: PurchaseKind::Checkout,
         state: PurchaseState::Created,
         processor: dev::NAME.to_owned(),
         processor_ref: None,
+        payment: None,
+        refunded: NanoUsd::ZERO,
         created: clock::now(),
         updated: clock::now(),
     };

@@ -95,7 +95,7 @@ pub async fn buy_credits(amount: String) -> Result<(), Fail> {
     use crate::attempts::Action;
     use crate::site::{answer, client_ip, parts, site};
     use domain::id::PurchaseId;
-    use domain::purchase::{Purchase, parse_amount};
+    use domain::purchase::{Purchase, PurchaseKind, parse_amount};
     answer(async {
         let (_, user) = crate::session::require().await?;
         let site = site()?;
@@ -108,9 +108,13 @@ pub async fn buy_credits(amount: String) -> Result<(), Fail> {
             account: user.account,
             user: user.id,
             amount: parse_amount(&amount)?,
+            fee: NanoUsd::ZERO,
+            kind: PurchaseKind::Checkout,
             state: PurchaseState::Created,
             processor: if site.dev { "dev" } else { "stripe" }.to_owned(),
             processor_ref: None,
+            payment: None,
+            refunded: NanoUsd::ZERO,
             created: now,
             updated: now,
         };

@@ -2,8 +2,9 @@
 
 use crate::database::Tx;
 use crate::error::{Result, StoreError};
+use crate::lots::{self, Wish};
 use domain::id::AccountId;
-use domain::ledger::{LedgerAccount, Transfer, TransferKind};
+use domain::ledger::{LedgerAccount, Transfer};
 use domain::money::NanoUsd;
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ pub(crate) struct Book {
     transfers: Vec<Transfer>,
     /// What the transfers change each account by; an account can be here with zero to be locked.
     changes: BTreeMap<LedgerAccount, i128>,
+    lots: lots::Changes,
 }
 
 /// Balances of locked accounts by the id of the account.
@@ -20,16 +22,34 @@ pub(crate) type Balances = BTreeMap<String, NanoUsd>;
 
 impl Book {
     pub(crate) fn add(&mut self, transfer: &Transfer) {
+        self.add_with(transfer, &Wish::default());
+    }
+
+    /// Adds a transfer that goes through the lots in its own way.
+    pub(crate) fn add_with(&mut self, transfer: &Transfer, wish: &Wish) {
+        self.include_all(transfer);
         for leg in &transfer.legs {
             let change = self.changes.entry(leg.account.clone()).or_default();
             *change = change.saturating_add(i128::from(leg.amount.get()));
         }
+        self.lots.add(transfer, wish);
         self.transfers.push(transfer.clone());
     }
 
     /// Makes [`Book::lock`] include an account that no transfer touches yet.
     pub(crate) fn include(&mut self, account: LedgerAccount) {
         self.changes.entry(account).or_default();
+    }
+
+    /// Makes [`Book::lock`] include what the transfer touches: with the customers' own accounts, whose locks guard the
+    /// lots.
+    pub(crate) fn include_all(&mut self, transfer: &Transfer) {
+        for leg in &transfer.legs {
+            self.include(leg.account.clone());
+        }
+        for owner in transfer.credit_changes().into_keys() {
+            self.include(LedgerAccount::Customer(owner.clone()));
+        }
     }
 
     /// The balance of a locked account once the transfers are written.
@@ -57,18 +77,20 @@ impl Book {
         Ok(balances)
     }
 
-    /// Writes transfers and legs and moves the balances.
+    /// Writes transfers and legs, and moves lots and balances.
     ///
     /// `Conflict` when one of the idempotency keys is in use.
     pub(crate) async fn write(&self, tx: &mut Tx) -> Result<()> {
+        self.lots.apply(tx).await?;
         execute_rows!(
             tx,
             &self.transfers,
-            "INSERT INTO transfers (id, kind, idempotency_key, history_of, created_us) ",
+            "INSERT INTO transfers (id, kind, idempotency_key, request_hash, history_of, created_us) ",
             |transfer| [
                 transfer.id.as_str(),
                 transfer.kind.name(),
                 transfer.idempotency_key.as_str(),
+                transfer.request_hash(),
                 history_of(transfer),
                 transfer.created.get(),
             ],
@@ -156,13 +178,9 @@ fn node_of(account: &LedgerAccount) -> Option<&str> {
 
 /// The customer whose credits a transfer that people look up adds to or takes from.
 fn history_of(transfer: &Transfer) -> Option<&str> {
-    let is_listed = matches!(
-        transfer.kind,
-        TransferKind::Purchase | TransferKind::Grant | TransferKind::Reversal
-    );
     let customer = transfer.legs.iter().find_map(|leg| match &leg.account {
         LedgerAccount::Customer(owner) => Some(owner.as_str()),
         _ => None,
     });
-    customer.filter(|_| is_listed)
+    customer.filter(|_| transfer.kind.is_listed())
 }

@@ -196,7 +196,7 @@ async fn generation_difference(tx: &mut Tx) -> Result<Option<Difference>> {
             tx,
             "SELECT g.id, g.prompt_tokens, g.completion_tokens, g.reasoning_tokens, g.cache_read_tokens,
                     g.cache_write_tokens, g.images, g.prices, g.outcome, g.day, g.created_us, g.cost_nano,
-                    g.house_cost_nano,
+                    g.house_cost_nano, g.late,
                     (SELECT CAST(COALESCE(SUM(l.amount_nano), 0) AS BIGINT)
                      FROM transfers t JOIN legs l ON l.transfer_id = t.id
                      WHERE t.idempotency_key = 'charge:' || g.id AND t.kind = 'charge'
@@ -329,13 +329,19 @@ async fn key_difference(tx: &mut Tx) -> Result<Option<Difference>> {
     let used = fetch_optional!(
         (String, i64, i64),
         tx,
-        "SELECT key_hash, used_nano, generations_nano FROM (
-             SELECT l.key_hash, l.used_nano,
+        "SELECT owner, used_nano, generations_nano FROM (
+             SELECT l.owner, l.used_nano,
                     (SELECT CAST(COALESCE(SUM(g.cost_nano), 0) AS BIGINT) FROM generations g
-                     WHERE g.key_hash = l.key_hash AND g.created_us >= l.period_start_us
+                     WHERE g.key_hash = l.owner AND g.created_us >= l.period_start_us
                        AND g.created_us < l.period_end_us) AS generations_nano
-             FROM key_limits l
-         ) AS periods WHERE used_nano <> generations_nano ORDER BY key_hash LIMIT 1",
+             FROM spend_limits l WHERE l.owner NOT LIKE 'account:%'
+             UNION ALL
+             SELECT l.owner, l.used_nano,
+                    (SELECT CAST(COALESCE(SUM(g.cost_nano), 0) AS BIGINT) FROM generations g
+                     WHERE g.account_id = SUBSTR(l.owner, 9) AND g.created_us >= l.period_start_us
+                       AND g.created_us < l.period_end_us)
+             FROM spend_limits l WHERE l.owner LIKE 'account:%'
+         ) AS periods WHERE used_nano <> generations_nano ORDER BY owner LIMIT 1",
     )?;
     if let Some((key, stored, generations)) = used {
         return Ok(Some(Difference::KeyUsed {
@@ -347,13 +353,13 @@ async fn key_difference(tx: &mut Tx) -> Result<Option<Difference>> {
     let leased = fetch_optional!(
         (String, i64, i64),
         tx,
-        "SELECT key_hash, leased_nano, leases_nano FROM (
-             SELECT l.key_hash, l.leased_nano,
-                    (SELECT CAST(COALESCE(SUM(n.leased_nano), 0) AS BIGINT) FROM key_leases n
-                     WHERE n.key_hash = l.key_hash AND n.period_start_us = l.period_start_us
+        "SELECT owner, leased_nano, leases_nano FROM (
+             SELECT l.owner, l.leased_nano,
+                    (SELECT CAST(COALESCE(SUM(n.leased_nano), 0) AS BIGINT) FROM spend_leases n
+                     WHERE n.owner = l.owner AND n.period_start_us = l.period_start_us
                        AND n.period_end_us = l.period_end_us) AS leases_nano
-             FROM key_limits l
-         ) AS periods WHERE leased_nano <> leases_nano ORDER BY key_hash LIMIT 1",
+             FROM spend_limits l
+         ) AS periods WHERE leased_nano <> leases_nano ORDER BY owner LIMIT 1",
     )?;
     Ok(leased.map(|(key, stored, leases)| Difference::KeyLeased {
         key,
@@ -409,6 +415,7 @@ struct ChargedRow {
     created_us: i64,
     cost_nano: i64,
     house_cost_nano: i64,
+    late: i64,
     charge_from: i64,
     charge_to: i64,
     house_from: i64,
@@ -452,6 +459,7 @@ impl ChargedRow {
         })
     }
 
+    /// What the customer is to be charged. A late settlement leaves to the house what it says, and no more than there is.
     fn recomputed_cost(&self) -> Result<NanoUsd> {
         let usage = Usage {
             prompt: column::count(self.prompt_tokens)?,
@@ -463,7 +471,10 @@ impl ChargedRow {
         };
         let prices: Prices = column::from_json(&self.prices)?;
         let outcome = column::word(&self.outcome, Outcome::parse)?;
-        Ok(if outcome.is_charged() {
+        let house_cost = NanoUsd::new(self.house_cost_nano);
+        Ok(if outcome.is_charged() && self.late != 0 {
+            prices.cost(&usage).total.saturating_sub(house_cost)
+        } else if outcome.is_charged() {
             prices.cost(&usage).total
         } else {
             NanoUsd::ZERO

@@ -9,12 +9,13 @@ use domain::ledger::{LedgerAccount, Transfer, TransferKind, legs};
 use domain::money::{NanoUsd, PicoUsd};
 use domain::period::Period;
 use domain::price::Prices;
-use domain::purchase::{Purchase, PurchaseState};
+use domain::purchase::{Purchase, PurchaseKind, PurchaseState};
 use domain::slug::ModelSlug;
 use domain::time::Micros;
 use domain::usage::Usage;
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::keys::Key;
+use store::purchases::{self, Paid, PaidOutcome};
 use store::settlement::{self, Settled};
 use store::users::{self, NewUser, User};
 use store::{StoreError, Tx, keys, ledger};
@@ -235,12 +236,39 @@ pub fn purchase(user: &User, id: &str, amount: i64) -> Purchase {
         account: user.account.clone(),
         user: user.id.clone(),
         amount: nano(amount),
+        fee: NanoUsd::ZERO,
+        kind: PurchaseKind::Checkout,
         state: PurchaseState::Created,
         processor: "dev".to_owned(),
         processor_ref: None,
+        payment: None,
+        refunded: NanoUsd::ZERO,
         created: NOW,
         updated: NOW,
     }
+}
+
+/// The processor has the money for a purchase of this name.
+pub async fn pay(tx: &mut Tx, id: &str, reference: &str) -> PaidOutcome {
+    let paid = Paid {
+        reference,
+        payment: Some(reference),
+    };
+    let id = PurchaseId::stored(id);
+    purchases::settle_paid(tx, &id, &paid, &mut transfer_id, NOW)
+        .await
+        .unwrap()
+}
+
+/// A purchase of this name, paid by the payment `pi_{id}`.
+pub async fn bought(db: &Db, user: &User, id: &str, amount: i64) -> Purchase {
+    let mut tx = db.begin().await;
+    purchases::create(&mut tx, &purchase(user, id, amount)).await.unwrap();
+    let PaidOutcome::Credited(bought) = pay(&mut tx, id, &format!("pi_{id}")).await else {
+        panic!("{id} was paid before")
+    };
+    tx.commit().await.unwrap();
+    bought
 }
 
 /// The proof that the books are right, or the difference as a panic.

@@ -115,7 +115,7 @@ on_both! {
         let free = key(&db, &ada, "k", None, None).await;
         assert!(lease(&db, "a", &free, i64::MAX, NOW).await);
         assert_eq!(available(&db, &free, NOW).await, None);
-        assert_eq!(db.number("SELECT COUNT(*) FROM key_limits").await, 0);
+        assert_eq!(db.number("SELECT COUNT(*) FROM spend_limits").await, 0);
         assert!(!lease(&db, "a", &new_key(&ada, "unknown"), 1, NOW).await);
     }
 
@@ -216,7 +216,7 @@ on_both! {
         // A cost above the lease counts in full.
         settle(&db, &node("a"), &[generation("gen-3", &made, 50)]).await;
         assert_eq!(available(&db, &made, NOW).await, Some(20));
-        assert_eq!(db.number("SELECT leased_nano FROM key_leases").await, 0);
+        assert_eq!(db.number("SELECT leased_nano FROM spend_leases").await, 0);
         settle(&db, &node("a"), &[generation("gen-4", &made, 50)]).await;
         assert_eq!(available(&db, &made, NOW).await, Some(0));
         let used = keys::by_hash(&mut db.read().await, &made.hash).await.unwrap().unwrap();

@@ -153,6 +153,7 @@ on_both! {
         let expected = Credits {
             available: nano(400),
             in_escrow: nano(380),
+            frozen: nano(0),
             purchased: nano(900),
             used: nano(120),
         };

@@ -2,8 +2,8 @@
 
 use crate::both::Db;
 use crate::fixtures::{
-    NOW, Random, customer, escrow, failed_generation, generation, grant_of, key, lease_of, nano, node, proof, purchase,
-    settle, transfer, transfer_id, user,
+    NOW, Random, customer, escrow, failed_generation, generation, grant_of, key, lease_of, nano, node, pay, proof,
+    purchase, settle, transfer, transfer_id, user,
 };
 use domain::generation::{Generation, Outcome};
 use domain::id::NodeId;
@@ -101,9 +101,7 @@ impl World {
                 purchases::create(tx, &bought).await.unwrap();
                 if amount % 3 > 0 {
                     let reference = self.id("pi");
-                    purchases::settle_paid(tx, &bought.id, &reference, transfer_id(), NOW)
-                        .await
-                        .unwrap();
+                    pay(tx, bought.id.as_str(), &reference).await;
                 }
             }
             2 | 3 => {

@@ -1,8 +1,8 @@
-use crate::fixtures::{NOW, balance, customer, proof, purchase, transfer_id, user};
+use crate::fixtures::{NOW, balance, customer, pay, proof, purchase, transfer_id, user};
 use domain::id::PurchaseId;
 use domain::ledger::{LedgerAccount, TransferKind};
 use domain::purchase::PurchaseState;
-use store::purchases::{self, PaidOutcome};
+use store::purchases::{self, Paid, PaidOutcome};
 use store::{StoreError, ledger, webhooks};
 
 on_both! {
@@ -14,7 +14,7 @@ on_both! {
         assert_eq!(purchases::by_id(&mut tx, &bought.id).await.unwrap(), Some(bought.clone()));
         assert!(purchases::open(&mut tx, &bought.id, "cs_1", NOW.plus(1)).await.unwrap());
         assert!(!purchases::open(&mut tx, &bought.id, "cs_2", NOW.plus(1)).await.unwrap());
-        let paid = purchases::settle_paid(&mut tx, &bought.id, "pi_1", transfer_id(), NOW.plus(2)).await.unwrap();
+        let paid = pay(&mut tx, "pur_1", "pi_1").await;
         let PaidOutcome::Credited(paid) = paid else { panic!("{paid:?}") };
         assert_eq!((paid.state, paid.processor_ref.as_deref()), (PurchaseState::Paid, Some("pi_1")));
         let history = ledger::history(&mut tx, &ada.account, 9).await.unwrap();
@@ -37,8 +37,7 @@ on_both! {
             let db = db.clone();
             tasks.spawn(async move {
                 let mut tx = db.begin().await;
-                let id = PurchaseId::stored("pur_1");
-                let paid = purchases::settle_paid(&mut tx, &id, "pi_1", transfer_id(), NOW).await.unwrap();
+                let paid = pay(&mut tx, "pur_1", "pi_1").await;
                 tx.commit().await.unwrap();
                 paid == PaidOutcome::AlreadyPaid
             });
@@ -55,7 +54,7 @@ on_both! {
         purchases::create(&mut tx, &purchase(&ada, "pur_1", 700)).await.unwrap();
         assert!(purchases::cancel(&mut tx, &id, NOW).await.unwrap());
         assert!(!purchases::cancel(&mut tx, &id, NOW).await.unwrap());
-        let paid = purchases::settle_paid(&mut tx, &id, "pi_1", transfer_id(), NOW).await.unwrap();
+        let paid = pay(&mut tx, "pur_1", "pi_1").await;
         assert!(matches!(paid, PaidOutcome::Credited(_)));
         assert!(!purchases::cancel(&mut tx, &id, NOW).await.unwrap());
     }
@@ -63,7 +62,7 @@ on_both! {
     async fn an_unknown_purchase_is_not_found(db: Db) {
         let mut tx = db.begin().await;
         let id = PurchaseId::stored("pur_none");
-        let paid = purchases::settle_paid(&mut tx, &id, "pi_1", transfer_id(), NOW).await.unwrap();
+        let paid = pay(&mut tx, "pur_none", "pi_1").await;
         assert_eq!(paid, PaidOutcome::NotFound);
         assert_eq!(purchases::by_id(&mut tx, &id).await.unwrap(), None);
     }
@@ -74,10 +73,10 @@ on_both! {
         for id in ["pur_1", "pur_2"] {
             purchases::create(&mut tx, &purchase(&ada, id, 700)).await.unwrap();
         }
-        let first = PurchaseId::stored("pur_1");
-        purchases::settle_paid(&mut tx, &first, "pi_1", transfer_id(), NOW).await.unwrap();
+        pay(&mut tx, "pur_1", "pi_1").await;
         let second = PurchaseId::stored("pur_2");
-        let again = purchases::settle_paid(&mut tx, &second, "pi_1", transfer_id(), NOW).await;
+        let same = Paid { reference: "cs_2", payment: Some("pi_1") };
+        let again = purchases::settle_paid(&mut tx, &second, &same, &mut transfer_id, NOW).await;
         assert!(matches!(again, Err(ledger::LedgerError::Store(StoreError::Conflict(_)))), "{again:?}");
     }
 

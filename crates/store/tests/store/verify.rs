@@ -1,6 +1,6 @@
 use crate::both::Db;
 use crate::fixtures::{
-    NOW, failed_generation, generation, grant, key, nano, node, proof, purchase, settle, take, transfer_id, user,
+    NOW, failed_generation, generation, grant, key, nano, node, pay, proof, purchase, settle, take, user,
 };
 use domain::period::Period;
 use store::ledger::{Difference, verify};
@@ -13,9 +13,7 @@ async fn busy(db: &Db) {
     let mut tx = db.begin().await;
     let bought = purchase(&ada, "pur_1", 5_000);
     purchases::create(&mut tx, &bought).await.unwrap();
-    purchases::settle_paid(&mut tx, &bought.id, "pi_1", transfer_id(), NOW)
-        .await
-        .unwrap();
+    pay(&mut tx, "pur_1", "pi_1").await;
     purchases::create(&mut tx, &purchase(&ada, "pur_2", 100)).await.unwrap();
     keys::lease(&mut tx, &node("a"), &made.hash, nano(100), NOW)
         .await
@@ -235,13 +233,13 @@ on_both! {
     }
 
     async fn a_changed_use_of_a_key(db: Db) {
-        let sql = "UPDATE key_limits SET used_nano = used_nano - 1";
+        let sql = "UPDATE spend_limits SET used_nano = used_nano - 1";
         let key = "hash-k".to_owned();
         assert_eq!(after(&db, sql).await, Difference::KeyUsed { key, stored: nano(129), generations: nano(130) });
     }
 
     async fn a_changed_lease_of_a_key(db: Db) {
-        let sql = "UPDATE key_limits SET leased_nano = 7";
+        let sql = "UPDATE spend_limits SET leased_nano = 7";
         let key = "hash-k".to_owned();
         assert_eq!(after(&db, sql).await, Difference::KeyLeased { key, stored: nano(7), leases: nano(0) });
     }
