@@ -4,15 +4,17 @@
 use crate::clock;
 use domain::api_key::KeyHash;
 use domain::id::{AccountId, NodeId, TransferId, hex};
+use domain::lease::{self, Lease};
 use domain::ledger::{self, LedgerAccount, Transfer, TransferKind};
 use domain::money::NanoUsd;
 use domain::time::Micros;
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use store::ledger::LedgerError;
 use store::{Store, StoreError, keys};
+
+pub use domain::lease::Hold;
 
 /// All leases of this node.
 pub struct Allowances {
@@ -22,21 +24,12 @@ pub struct Allowances {
     keys: RwLock<HashMap<KeyHash, Arc<Allowance>>>,
 }
 
-/// What is left of one lease.
+/// A lease, and who takes more for it.
 #[derive(Default)]
 struct Allowance {
-    /// Nano-dollars; below zero after costs beyond their hold.
-    remaining: AtomicI64,
-    last_used: AtomicI64,
+    lease: Arc<Lease>,
     /// Held by the one who takes more from the store.
     refill: tokio::sync::Mutex<()>,
-}
-
-/// Money set aside for one request. Dropped unspent, it goes back whole.
-pub struct Hold {
-    amount: NanoUsd,
-    account: Option<Arc<Allowance>>,
-    key: Option<Arc<Allowance>>,
 }
 
 /// Why a hold could not be had.
@@ -53,9 +46,6 @@ pub enum Refused {
     Store(StoreError),
 }
 
-/// A lease is this part of what the account has, within the bounds below.
-const LEASE_PART: i64 = 20;
-const LEASE_MAX: NanoUsd = NanoUsd::new(1_000_000_000);
 /// A lease unused for this long goes back.
 const IDLE_MICROS: i64 = 60 * Micros::SECOND;
 /// Two nodes may race for the last credits: then the balance is read again.
@@ -74,53 +64,40 @@ impl Allowances {
 
     /// Holds `wanted`, or as much as there is if that is at least `least`.
     pub async fn hold(&self, key: &keys::Key, wanted: NanoUsd, least: NanoUsd) -> Result<Hold, Refused> {
+        let mut hold = Hold::free();
         if wanted == NanoUsd::ZERO {
-            return Ok(Hold {
-                amount: NanoUsd::ZERO,
-                account: None,
-                key: None,
-            });
+            return Ok(hold);
         }
         let now = clock::now();
-        let (limit, wanted) = if key.limit.is_some() {
+        let mut wanted = wanted;
+        // What was taken from the key's limit goes back with the hold if the account cannot pay.
+        if key.limit.is_some() {
             let limit = entry(&self.keys, &key.hash);
-            let got = self.acquire_of_key(&limit, key, wanted, least, now).await?;
-            (Some(limit), got)
-        } else {
-            (None, wanted)
-        };
-        // From here on the part taken from the key's limit goes back if the account cannot pay.
-        let mut hold = Hold {
-            amount: wanted,
-            account: None,
-            key: limit,
-        };
+            wanted = self.acquire_of_key(&limit, key, wanted, least, now).await?;
+            hold.join(Arc::clone(&limit.lease), wanted);
+        }
         let account = entry(&self.accounts, &key.account);
         let got = self
             .acquire_of_account(&account, &key.account, wanted, least, now)
             .await?;
-        if let Some(limit) = &hold.key {
-            limit.give(wanted.saturating_sub(got));
-        }
-        hold.amount = got;
-        hold.account = Some(account);
+        hold.join(Arc::clone(&account.lease), got);
         Ok(hold)
     }
 
     /// The store posted an unguarded transfer because costs went beyond the lease.
     pub fn overrun(&self, account: &AccountId, amount: NanoUsd) {
-        entry(&self.accounts, account).give(amount);
+        entry(&self.accounts, account).lease.give(amount);
     }
 
     /// Gives unused leases back: those idle since a minute, or all of them.
     pub async fn give_back(&self, all: bool) -> Result<(), StoreError> {
         let now = clock::now();
-        let idle = |allowance: &Allowance| all || now.get() - allowance.last_used.load(Ordering::Relaxed) > IDLE_MICROS;
+        let idle = |allowance: &Allowance| all || allowance.lease.idle(now) > IDLE_MICROS;
         for (account, allowance) in snapshot(&self.accounts) {
             if idle(&allowance) {
-                let amount = allowance.take_all();
+                let amount = allowance.lease.take_all();
                 if let Err(error) = self.return_to_account(&account, amount).await {
-                    allowance.give(amount);
+                    allowance.lease.give(amount);
                     return Err(error);
                 }
             }
@@ -168,24 +145,25 @@ impl Allowances {
         least: NanoUsd,
         now: Micros,
     ) -> Result<NanoUsd, Refused> {
-        if allowance.take(wanted, now) {
+        let lease = &allowance.lease;
+        if lease.take(wanted, now) {
             return Ok(wanted);
         }
         let _refilling = allowance.refill.lock().await;
-        if allowance.take(wanted, now) {
+        if lease.take(wanted, now) {
             return Ok(wanted);
         }
-        let missing = wanted.saturating_sub(allowance.remaining());
+        let missing = wanted.saturating_sub(lease.remaining());
         match self.take_from_account(account, missing, now).await {
-            Ok(taken) => allowance.give(taken),
+            Ok(taken) => lease.give(taken),
             // Without the store, what is left of the lease still serves.
             Err(error) => {
-                return allowance
+                return lease
                     .take_at_least(wanted, least, now)
                     .map_err(|_| Refused::Store(error));
             }
         }
-        allowance
+        lease
             .take_at_least(wanted, least, now)
             .map_err(|available| Refused::Credits { available })
     }
@@ -198,24 +176,25 @@ impl Allowances {
         least: NanoUsd,
         now: Micros,
     ) -> Result<NanoUsd, Refused> {
-        if allowance.take(wanted, now) {
+        let lease = &allowance.lease;
+        if lease.take(wanted, now) {
             return Ok(wanted);
         }
         let _refilling = allowance.refill.lock().await;
-        if allowance.take(wanted, now) {
+        if lease.take(wanted, now) {
             return Ok(wanted);
         }
-        let missing = wanted.saturating_sub(allowance.remaining());
+        let missing = wanted.saturating_sub(lease.remaining());
         match self.take_from_key(&key.hash, missing, now).await {
-            Ok(taken) => allowance.give(taken),
+            Ok(taken) => lease.give(taken),
             // Without the store, what is left of the lease still serves.
             Err(error) => {
-                return allowance
+                return lease
                     .take_at_least(wanted, least, now)
                     .map_err(|_| Refused::Store(error));
             }
         }
-        allowance
+        lease
             .take_at_least(wanted, least, now)
             .map_err(|available| Refused::KeyLimit { available })
     }
@@ -231,7 +210,7 @@ impl Allowances {
         for _ in 0..TAKE_TRIES_MAX {
             let mut tx = self.store.begin().await?;
             let balance = store::ledger::balance(&mut tx, &from).await?;
-            let amount = lease_size(balance, missing);
+            let amount = lease::size(balance, missing);
             if !amount.is_positive() {
                 return Ok(NanoUsd::ZERO);
             }
@@ -252,7 +231,7 @@ impl Allowances {
         for _ in 0..TAKE_TRIES_MAX {
             let mut tx = self.store.begin().await?;
             let available = keys::lease_available(&mut tx, key, now).await?;
-            let amount = available.map_or(missing, |available| lease_size(available, missing));
+            let amount = available.map_or(missing, |available| lease::size(available, missing));
             if !amount.is_positive() {
                 return Ok(NanoUsd::ZERO);
             }
@@ -277,7 +256,7 @@ impl Allowances {
     }
 
     async fn return_to_key(&self, key: &KeyHash, allowance: &Allowance) -> Result<(), StoreError> {
-        let amount = allowance.take_all();
+        let amount = allowance.lease.take_all();
         if !amount.is_positive() {
             return Ok(());
         }
@@ -286,7 +265,7 @@ impl Allowances {
             keys::return_lease(&mut tx, &self.node, key, amount).await?;
             tx.commit().await
         };
-        returned.await.inspect_err(|_| allowance.give(amount))
+        returned.await.inspect_err(|_| allowance.lease.give(amount))
     }
 
     fn transfer(
@@ -306,73 +285,6 @@ impl Allowances {
             created: now,
         }
     }
-}
-
-impl Hold {
-    #[must_use]
-    pub fn amount(&self) -> NanoUsd {
-        self.amount
-    }
-
-    /// Ends the hold: `cost` stays spent, also beyond what was held, and the rest goes back.
-    pub fn spend(mut self, cost: NanoUsd) {
-        self.amount = self.amount.saturating_sub(cost);
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        for allowance in [&self.account, &self.key].into_iter().flatten() {
-            allowance.give(self.amount);
-        }
-    }
-}
-
-impl Allowance {
-    fn remaining(&self) -> NanoUsd {
-        NanoUsd::new(self.remaining.load(Ordering::Acquire))
-    }
-
-    /// All or nothing.
-    fn take(&self, amount: NanoUsd, now: Micros) -> bool {
-        self.last_used.store(now.get(), Ordering::Relaxed);
-        let enough = |remaining: i64| remaining.checked_sub(amount.get()).filter(|rest| *rest >= 0);
-        self.remaining
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, enough)
-            .is_ok()
-    }
-
-    /// As much of `wanted` as there is, or what there would be if that is less than `least`.
-    fn take_at_least(&self, wanted: NanoUsd, least: NanoUsd, now: Micros) -> Result<NanoUsd, NanoUsd> {
-        loop {
-            let available = self.remaining().min(wanted);
-            if available < least || !available.is_positive() {
-                return Err(available.max(NanoUsd::ZERO));
-            }
-            if self.take(available, now) {
-                return Ok(available);
-            }
-        }
-    }
-
-    fn take_all(&self) -> NanoUsd {
-        let positive = |remaining: i64| (remaining > 0).then_some(0);
-        NanoUsd::new(
-            self.remaining
-                .fetch_update(Ordering::AcqRel, Ordering::Acquire, positive)
-                .unwrap_or(0),
-        )
-    }
-
-    fn give(&self, amount: NanoUsd) {
-        self.remaining.fetch_add(amount.get(), Ordering::AcqRel);
-    }
-}
-
-/// Enough for `missing`, and more where there is plenty; never more than there is.
-fn lease_size(available: NanoUsd, missing: NanoUsd) -> NanoUsd {
-    let slice = NanoUsd::new(available.get() / LEASE_PART).min(LEASE_MAX);
-    missing.max(slice).min(available)
 }
 
 fn entry<K: Hash + Eq + Clone>(map: &RwLock<HashMap<K, Arc<Allowance>>>, key: &K) -> Arc<Allowance> {
@@ -398,73 +310,5 @@ fn store_error(error: LedgerError) -> StoreError {
     match error {
         LedgerError::Store(error) => error,
         other => StoreError::Corrupt(other.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Micros = Micros::new(1);
-
-    fn usd(nano: i64) -> NanoUsd {
-        NanoUsd::new(nano)
-    }
-
-    #[test]
-    fn a_lease_is_a_slice_unless_more_is_missing() {
-        assert_eq!(lease_size(usd(1_000), usd(10)), usd(50));
-        assert_eq!(lease_size(usd(1_000), usd(400)), usd(400));
-        assert_eq!(lease_size(usd(1_000), usd(4_000)), usd(1_000));
-        assert_eq!(lease_size(usd(100_000_000_000_000), usd(1)), LEASE_MAX);
-        assert_eq!(lease_size(usd(-5), usd(10)), usd(-5));
-    }
-
-    #[test]
-    fn what_is_left_of_a_hold_goes_back() {
-        let account = Arc::new(Allowance::default());
-        account.give(usd(100));
-        assert!(account.take(usd(60), NOW) && !account.take(usd(60), NOW));
-        let hold = Hold {
-            amount: usd(60),
-            account: Some(account.clone()),
-            key: None,
-        };
-        hold.spend(usd(25));
-        assert_eq!(account.remaining(), usd(75));
-        assert!(account.take(usd(75), NOW));
-        drop(Hold {
-            amount: usd(75),
-            account: Some(account.clone()),
-            key: None,
-        });
-        assert_eq!(account.remaining(), usd(75));
-    }
-
-    #[test]
-    fn a_cost_beyond_the_hold_is_owed() {
-        let account = Arc::new(Allowance::default());
-        Hold {
-            amount: usd(10),
-            account: Some(account.clone()),
-            key: None,
-        }
-        .spend(usd(15));
-        assert_eq!(account.remaining(), usd(-5));
-        assert_eq!(account.take_all(), usd(0));
-        assert_eq!(account.take_at_least(usd(5), usd(1), NOW), Err(usd(0)));
-    }
-
-    #[test]
-    fn concurrent_holds_never_take_more_than_there_is() {
-        let account = Arc::new(Allowance::default());
-        account.give(usd(1_000));
-        let taken: usize = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| (0..1_000).filter(|_| account.take(usd(7), NOW)).count()))
-                .collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
-        });
-        assert_eq!((taken, account.remaining()), (142, usd(6)));
     }
 }

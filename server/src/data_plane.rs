@@ -7,7 +7,8 @@ use crate::config::Config;
 use crate::exchange::Background;
 use crate::health::Health;
 use crate::journal::Journal;
-use crate::settlement::{self, Settlements};
+use crate::lessons::Lessons;
+use crate::settlement::{self, Room, Settlements};
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
 use domain::api_key::KeyHash;
@@ -29,7 +30,7 @@ pub struct DataPlane {
     pub store: Store,
     pub keys: KeyCache,
     pub allowances: Arc<Allowances>,
-    pub journal: Arc<Journal>,
+    pub room: Room,
     pub settlements: Settlements,
     pub upstream: Upstream,
     pub health: Health,
@@ -44,6 +45,8 @@ pub enum StartError {
     Journal { directory: String, cause: std::io::Error },
     #[error("the HTTP client cannot be made: {0}")]
     Client(#[from] reqwest::Error),
+    #[error("the operating system refuses: {0}")]
+    System(#[from] std::io::Error),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -92,7 +95,10 @@ impl DataPlane {
             config,
             store,
             allowances,
-            journal,
+            room: Room {
+                journal,
+                lessons: Lessons::start()?,
+            },
             settlements,
             background,
             node,
@@ -116,7 +122,7 @@ impl DataPlane {
         if let Err(error) = self.allowances.give_back(true).await {
             tracing::warn!(error.cause = %error, "leases could not be given back; the next start does it");
         }
-        self.journal.close();
+        self.room.journal.close();
     }
 
     /// A key was changed: it is read anew, and what is held of its limit goes back.

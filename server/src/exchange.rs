@@ -29,17 +29,30 @@ pub struct Exchange {
     open: OpenGeneration,
     policy: CancelPolicy,
     background: Background,
+    /// Its caller is gone, and it is followed to the end.
+    is_followed: bool,
 }
 
 /// An exchange that has not begun: attempts at one endpoint after the other.
 pub struct Starting {
     attempts: Option<Pin<Box<dyn Future<Output = Result<Exchange, ApiError>> + Send>>>,
-    bills_on: Arc<AtomicBool>,
+    waiting: Arc<Waiting>,
     background: Background,
+}
+
+/// Between the attempts and who waits for them.
+#[derive(Default)]
+pub struct Waiting {
+    /// The provider being asked right now bills although nobody waits.
+    pub bills_on: AtomicBool,
+    /// Nobody waits any more: no further endpoint is asked.
+    pub gone: AtomicBool,
 }
 
 /// How long an answer that nobody reads any more is followed to learn what it costs.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(600);
+/// The same when only its usage is to come.
+const USAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Background {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -55,6 +68,7 @@ impl Exchange {
             open,
             policy,
             background,
+            is_followed: false,
         }
     }
 
@@ -62,16 +76,25 @@ impl Exchange {
         &self.open
     }
 
+    /// See [`OpenGeneration::checkpoint`].
+    pub fn checkpoint(&mut self) {
+        self.open.checkpoint();
+    }
+
     /// The next event, counted.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Decoded, UpstreamError>>> {
         let Some(answer) = &mut self.answer else {
             return Poll::Ready(None);
         };
-        let next = ready!(answer.poll_next(cx));
-        if let Some(Ok(decoded)) = &next {
-            self.open.observe(decoded);
-        }
-        Poll::Ready(next)
+        Poll::Ready(match ready!(answer.poll_next(cx)) {
+            Some(Ok(decoded)) => {
+                self.open.observe(&decoded);
+                Some(Ok(decoded))
+            }
+            // What breaks after the answer is whole takes nothing of it away.
+            Some(Err(_)) if self.open.is_answered() => None,
+            other => other,
+        })
     }
 
     pub async fn next(&mut self) -> Option<Result<Decoded, UpstreamError>> {
@@ -86,27 +109,38 @@ impl Exchange {
 }
 
 /// The caller hung up in the middle: closing the connection stops a provider whose policy is to stop. The others bill to
-/// the end, so the answer is followed to the end to charge exactly that.
+/// the end, so the answer is followed to the end to charge exactly that; and so is one that only lacks its usage.
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let Some(answer) = self.answer.take() else { return };
-        if self.policy != CancelPolicy::Stops {
-            let open = self.open.take();
-            self.background.spawn(drain(answer, open));
+        if self.is_followed {
+            return;
         }
+        let Some(answer) = self.answer.take() else { return };
+        let timeout = match self.policy {
+            CancelPolicy::Stops if self.open.is_answered() => USAGE_TIMEOUT,
+            CancelPolicy::Stops => return,
+            CancelPolicy::BillsToEnd | CancelPolicy::Unknown => DRAIN_TIMEOUT,
+        };
+        let rest = Self {
+            answer: Some(answer),
+            open: self.open.take(),
+            policy: self.policy,
+            background: self.background.clone(),
+            is_followed: true,
+        };
+        self.background.spawn(drain(rest, timeout));
     }
 }
 
 impl Starting {
-    /// `bills_on` says whether the provider being asked right now would bill although nobody waits.
     pub fn new(
         attempts: impl Future<Output = Result<Exchange, ApiError>> + Send + 'static,
-        bills_on: Arc<AtomicBool>,
+        waiting: Arc<Waiting>,
         background: Background,
     ) -> Self {
         Self {
             attempts: Some(Box::pin(attempts)),
-            bills_on,
+            waiting,
             background,
         }
     }
@@ -127,8 +161,9 @@ impl Future for Starting {
 
 impl Drop for Starting {
     fn drop(&mut self) {
+        self.waiting.gone.store(true, Ordering::Release);
         if let Some(attempts) = self.attempts.take()
-            && self.bills_on.load(Ordering::Acquire)
+            && self.waiting.bills_on.load(Ordering::Acquire)
         {
             // Dropping the exchange it ends in drains that.
             self.background.spawn(async move { drop(attempts.await) });
@@ -136,15 +171,23 @@ impl Drop for Starting {
     }
 }
 
-async fn drain(mut answer: Answer, mut open: OpenGeneration) {
+/// A provider that fails while it is followed has failed, whoever was still there.
+async fn drain(mut rest: Exchange, timeout: Duration) {
     let followed = async {
-        while let Some(Ok(decoded)) = answer.next().await {
-            open.observe(&decoded);
-            open.checkpoint();
+        loop {
+            match rest.next().await {
+                Some(Ok(_)) => rest.checkpoint(),
+                None if rest.open.is_complete() => return Outcome::Cancelled,
+                None | Some(Err(_)) => return Outcome::Failed,
+            }
         }
     };
-    if tokio::time::timeout(DRAIN_TIMEOUT, followed).await.is_err() {
-        tracing::warn!(generation.id = %open.envelope.id, "an abandoned answer was not followed to its end");
-    }
-    open.finish(Outcome::Cancelled);
+    let outcome = tokio::time::timeout(timeout, followed).await.unwrap_or_else(|_| {
+        tracing::warn!(
+            generation.id = rest.open.envelope.id,
+            "an abandoned answer was not followed to its end"
+        );
+        Outcome::Cancelled
+    });
+    rest.finish(outcome);
 }

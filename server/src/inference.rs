@@ -5,9 +5,9 @@ use crate::auth::Caller;
 use crate::clock;
 use crate::data_plane::DataPlane;
 use crate::error::ApiError;
-use crate::exchange::{Exchange, Starting};
+use crate::exchange::{Exchange, Starting, Waiting};
 use crate::relay::{KEEP_ALIVE, Relay};
-use crate::settlement::OpenGeneration;
+use crate::settlement::{Beginning, OpenGeneration, Taken};
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use domain::catalog::CancelPolicy;
@@ -26,7 +26,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 mod admission;
@@ -49,13 +49,20 @@ pub async fn serve(state: &Arc<DataPlane>, caller: Caller, request: ChatRequest)
     let hold = hold(state, &caller, &request, &admission).await?;
     let generation = draft(state, &caller, &request, &route.attempts[0]);
     let id = generation.id.clone();
-    let provider = route.attempts[0].provider.name.clone();
-    let open = OpenGeneration::new(generation, &provider, hold, place, &state.journal);
+    let beginning = Beginning {
+        generation,
+        provider: route.attempts[0].provider.name.clone(),
+        prompt: request.prompt.clone(),
+        choices: request.choices,
+        hold,
+        place,
+    };
+    let open = OpenGeneration::new(beginning, state.room.clone());
     let envelope = open.envelope.clone();
     let stream = request.stream;
-    let bills_on = Arc::new(AtomicBool::new(false));
-    let attempts = first_to_answer(Arc::clone(state), request, route, caller, open, Arc::clone(&bills_on));
-    let mut starting = Starting::new(attempts, bills_on, state.background.clone());
+    let waiting = Arc::<Waiting>::default();
+    let attempts = first_to_answer(Arc::clone(state), request, route, caller, open, Arc::clone(&waiting));
+    let mut starting = Starting::new(attempts, waiting, state.background.clone());
     let response = if stream {
         let relay = tokio::select! {
             biased;
@@ -134,7 +141,7 @@ async fn first_to_answer(
     route: Route,
     caller: Caller,
     mut open: OpenGeneration,
-    bills_on: Arc<AtomicBool>,
+    waiting: Arc<Waiting>,
 ) -> Result<Exchange, ApiError> {
     let user = request.field("user").map(|user| end_user(&caller, user));
     let mut last: Option<(UpstreamError, String)> = None;
@@ -143,12 +150,15 @@ async fn first_to_answer(
             continue;
         };
         let body = openai::encode(&request, &candidate.provider, &candidate.endpoint, cap, user.as_deref());
-        open.intend(candidate)
+        let taken = open
+            .intend(candidate, state.health.calibration(&candidate.endpoint.id))
             .await
             .map_err(|error| ApiError::internal(&error))?;
-        bills_on.store(candidate.provider.cancel != CancelPolicy::Stops, Ordering::Release);
+        waiting
+            .bills_on
+            .store(candidate.provider.cancel != CancelPolicy::Stops, Ordering::Release);
         let started = Instant::now();
-        let begun = attempt(&state, candidate, body, &mut open).await;
+        let begun = attempt(&state, candidate, body, &taken).await;
         open.attempted(described(candidate, started, begun.as_ref().err()));
         let failure = match begun {
             Ok(answer) => {
@@ -157,13 +167,13 @@ async fn first_to_answer(
             }
             Err(failure) => failure,
         };
-        bills_on.store(false, Ordering::Release);
+        waiting.bills_on.store(false, Ordering::Release);
         state
             .health
             .cool_down(&candidate.endpoint.id, failure.error.cooldown_secs);
         let elsewhere = failure.error.elsewhere;
         last = Some((failure.error, candidate.provider.name.clone()));
-        if !elsewhere {
+        if !elsewhere || waiting.gone.load(Ordering::Acquire) {
             break;
         }
     }
@@ -178,7 +188,7 @@ async fn attempt(
     state: &DataPlane,
     candidate: &Candidate,
     body: Vec<u8>,
-    open: &mut OpenGeneration,
+    taken: &Taken,
 ) -> Result<crate::upstream::Answer, crate::upstream::Failed> {
     let key = candidate
         .provider
@@ -187,7 +197,7 @@ async fn attempt(
         .and_then(|setting| state.config.provider_key(setting));
     state
         .upstream
-        .begin(&candidate.provider, &candidate.endpoint, key, body, || open.accepted())
+        .begin(&candidate.provider, &candidate.endpoint, key, body, taken)
         .await
 }
 
@@ -207,7 +217,7 @@ async fn collect(mut exchange: Exchange) -> Result<String, ApiError> {
     let failure = loop {
         match exchange.next().await {
             Some(Ok(decoded)) => {
-                exchange.open().checkpoint();
+                exchange.checkpoint();
                 completion.absorb(&decoded.choices);
             }
             Some(Err(error)) => break Some(error),

@@ -31,6 +31,7 @@ mod exchange;
 mod health;
 mod inference;
 mod journal;
+mod lessons;
 mod listen;
 mod mail;
 mod relay;

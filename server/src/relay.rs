@@ -97,7 +97,7 @@ impl Relay {
                 Poll::Pending => break,
             }
         }
-        exchange.open().checkpoint();
+        exchange.checkpoint();
         Poll::Ready(out)
     }
 

@@ -4,18 +4,21 @@ use crate::allowance::{Allowances, Hold};
 use crate::clock;
 use crate::error::ApiError;
 use crate::journal::{Journal, Leftover, Record, Slot};
+use crate::lessons::Lessons;
 use domain::error_type::ErrorType;
 use domain::generation::{Attempt, Generation, Outcome};
 use domain::id::{NodeId, TransferId};
 use domain::money::NanoUsd;
 use domain::usage::Usage;
+use gateway::calibration::Calibration;
 use gateway::chunk::Envelope;
+use gateway::estimate::Prompt;
 use gateway::meter::Meter;
 use gateway::openai::{self, Decoded};
 use gateway::route::Candidate;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use store::ledger::LedgerError;
 use store::{Store, StoreError};
@@ -45,12 +48,45 @@ struct Open {
     generation: Generation,
     meter: Meter,
     started: Instant,
-    /// The provider took the request on: from then on it may bill.
-    accepted: bool,
+    /// Completions asked for, and how many of them have their finish reason.
+    choices: u64,
+    finished: u64,
+    taken: Taken,
     hold: Hold,
+    covered: Covered,
+    calibration: Arc<Calibration>,
     place: Place,
     slot: Slot,
-    journal: Arc<Journal>,
+    room: Room,
+}
+
+/// Whether the provider has the request: from then on it may bill.
+#[derive(Clone, Debug, Default)]
+pub struct Taken(Arc<AtomicBool>);
+
+/// Counts up to which the hold is known to suffice.
+#[derive(Clone, Copy, Default)]
+struct Covered {
+    prompt: u64,
+    completion: u64,
+}
+
+/// What a generation needs of the process to end in.
+#[derive(Clone)]
+pub struct Room {
+    pub journal: Arc<Journal>,
+    pub lessons: Lessons,
+}
+
+/// What a generation begins with.
+pub struct Beginning {
+    pub generation: Generation,
+    /// Display name of the provider.
+    pub provider: String,
+    pub prompt: Prompt,
+    pub choices: u64,
+    pub hold: Hold,
+    pub place: Place,
 }
 
 /// Outcomes waiting for the store. When they are this many, new requests are refused before anything could be lost.
@@ -60,6 +96,8 @@ const RESERVE_WAIT: Duration = Duration::from_secs(1);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 const BUSY_RETRY_SECS: u64 = 2;
+/// More than one answer in this many without usage is worth a warning.
+const MISSING_PART: u64 = 1_000;
 
 impl Settlements {
     /// The queue and the task that empties it into `store`; the task ends when everyone who could send is gone.
@@ -113,22 +151,34 @@ impl Settlements {
 }
 
 impl OpenGeneration {
-    /// Begins a generation at its first candidate. `generation.usage` holds the estimate of the prompt.
-    pub fn new(generation: Generation, provider: &str, hold: Hold, place: Place, journal: &Arc<Journal>) -> Self {
+    /// Begins a generation at its first candidate.
+    pub fn new(beginning: Beginning, room: Room) -> Self {
+        let Beginning {
+            generation,
+            provider,
+            prompt,
+            choices,
+            hold,
+            place,
+        } = beginning;
         let envelope = Envelope {
             id: generation.id.to_string(),
             created: generation.created.seconds(),
             model: generation.model.to_string(),
-            provider: provider.to_owned(),
+            provider,
         };
         let open = Open {
-            meter: Meter::new(generation.usage.prompt),
+            meter: Meter::new(prompt),
             started: Instant::now(),
-            accepted: false,
+            choices,
+            finished: 0,
+            taken: Taken::default(),
             hold,
+            covered: Covered::default(),
+            calibration: Arc::default(),
             place,
-            slot: journal.progress.slot(generation.id.clone()),
-            journal: Arc::clone(journal),
+            slot: room.journal.progress.slot(generation.id.clone()),
+            room,
             generation,
         };
         Self {
@@ -137,17 +187,24 @@ impl OpenGeneration {
         }
     }
 
-    /// Turns to an endpoint and journals the intent. Call before the request leaves.
-    pub async fn intend(&mut self, candidate: &Candidate) -> io::Result<()> {
-        let Some(open) = &mut self.open else { return Ok(()) };
+    /// Turns to an endpoint, which counts tokens by `calibration`, and journals the intent. Call before the request
+    /// leaves; whoever sends it says through the result when the provider has it.
+    pub async fn intend(&mut self, candidate: &Candidate, calibration: Arc<Calibration>) -> io::Result<Taken> {
+        let Some(open) = &mut self.open else {
+            return Ok(Taken::default());
+        };
+        open.taken = Taken::default();
+        open.calibration = calibration;
         open.generation.model = candidate.model.slug.clone();
         open.generation.endpoint.clone_from(&candidate.endpoint.id);
         open.generation.provider.clone_from(&candidate.provider.slug);
         open.generation.prices = candidate.endpoint.prices.clone();
         self.envelope.model = candidate.model.slug.to_string();
         self.envelope.provider.clone_from(&candidate.provider.name);
+        open.covered = Covered::by(open.hold.amount(), &open.generation, &open.meter.so_far());
         let record = Record::Intent(open.generation.clone());
-        open.journal.append_durably(&record).await
+        open.room.journal.append_durably(&record).await?;
+        Ok(open.taken.clone())
     }
 
     /// How much is held for it.
@@ -165,22 +222,17 @@ impl OpenGeneration {
         self.open.as_ref().map_or(&[], |open| &open.generation.attempts)
     }
 
-    pub fn accepted(&mut self) {
-        if let Some(open) = &mut self.open {
-            open.accepted = true;
-        }
-    }
-
     /// Counts what the provider sent.
     pub fn observe(&mut self, decoded: &Decoded) {
         let Some(open) = &mut self.open else { return };
         for piece in &decoded.choices {
             if piece.text_bytes > 0 {
-                open.meter.delta(piece.text_bytes, piece.is_reasoning);
+                open.meter.delta(piece.text_bytes, &piece.text, piece.is_reasoning);
                 let elapsed = micros(open.started);
                 open.generation.first_token_us.get_or_insert(elapsed);
             }
             if let Some(native) = &piece.native_finish_reason {
+                open.finished += 1;
                 open.generation.finish_reason = Some(openai::finish_reason(native).to_owned());
                 open.generation.native_finish_reason = Some(native.clone());
             }
@@ -189,19 +241,27 @@ impl OpenGeneration {
             open.meter.progress(progress);
         }
         if let Some(usage) = decoded.usage {
-            open.meter.usage(usage);
+            // Beside text that goes on, it is a report of how far the answer has come.
+            if decoded.choices.is_empty() || decoded.whole || open.finished > 0 {
+                open.meter.usage(usage);
+            } else {
+                open.meter.progress(usage);
+            }
         }
         if open.generation.upstream_id.is_none() {
             open.generation.upstream_id.clone_from(&decoded.upstream_id);
         }
     }
 
-    /// Writes how far the answer has come where it survives the process. Call before the bytes go to the caller.
-    pub fn checkpoint(&self) {
-        let Some(open) = &self.open else { return };
-        if let Err(error) = open.slot.write(&open.meter.so_far()) {
+    /// Writes how far the answer has come where it survives the process, and sets more money aside when that costs more
+    /// than is held. Call before the bytes go to the caller.
+    pub fn checkpoint(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        let usage = open.meter.so_far();
+        if let Err(error) = open.slot.write(&usage) {
             tracing::error!(error.cause = %error, "progress cannot be written");
         }
+        open.cover(&usage);
     }
 
     /// Moves it to another owner; what stays behind has ended.
@@ -217,7 +277,12 @@ impl OpenGeneration {
     pub fn is_complete(&self) -> bool {
         self.open
             .as_ref()
-            .is_some_and(|open| open.generation.finish_reason.is_some() || !open.meter.is_estimated())
+            .is_some_and(|open| open.generation.finish_reason.is_some() || open.meter.is_final())
+    }
+
+    /// Whether every completion asked for has its finish reason: only usage can follow, and nothing more is produced.
+    pub fn is_answered(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.finished >= open.choices)
     }
 
     /// Ends the generation: computes the charge, journals it, resolves the hold and queues it for the store.
@@ -227,22 +292,61 @@ impl OpenGeneration {
             mut generation,
             meter,
             started,
-            accepted,
+            taken,
             hold,
+            calibration,
             place,
             slot,
-            journal,
+            room,
+            ..
         } = self.open.take()?;
         generation.duration_us = micros(started);
-        settle(&mut generation, &meter, outcome, accepted);
-        if let Err(error) = journal.append(&Record::Settlement(generation.clone())) {
+        settle(&mut generation, &meter, outcome, taken.get(), &calibration);
+        if let Err(error) = room.journal.append(&Record::Settlement(generation.clone())) {
             // The intent and the slot are still there: a restart settles from them.
             tracing::error!(error.cause = %error, generation.id = %generation.id, "the settlement cannot be journalled");
         }
         hold.spend(generation.cost);
         place.send(generation.clone());
         drop(slot);
+        compare(&generation, meter, &calibration, &room.lessons);
         Some(generation)
+    }
+}
+
+impl Open {
+    fn cover(&mut self, usage: &Usage) {
+        if usage.prompt <= self.covered.prompt && usage.completion <= self.covered.completion {
+            return;
+        }
+        self.hold.cover(self.generation.prices.cost(usage).total);
+        self.covered = Covered::by(self.hold.amount(), &self.generation, usage);
+    }
+}
+
+impl Covered {
+    fn by(held: NanoUsd, generation: &Generation, usage: &Usage) -> Self {
+        let completion = generation.prices.affordable_completion(usage.prompt, held);
+        Self {
+            prompt: usage.prompt,
+            completion: completion.unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl Taken {
+    /// The request is on its way to the provider, over a connection that is there.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// The provider refused it, or broke before it answered.
+    pub fn clear(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
     }
 }
 
@@ -349,19 +453,23 @@ async fn try_write(
 }
 
 /// Decides what is charged to whom.
-fn settle(generation: &mut Generation, meter: &Meter, outcome: Outcome, accepted: bool) {
-    let usage = if accepted { meter.so_far() } else { Usage::default() };
+fn settle(generation: &mut Generation, meter: &Meter, outcome: Outcome, taken: bool, calibration: &Calibration) {
+    let usage = if taken {
+        meter.settled(calibration)
+    } else {
+        Usage::default()
+    };
     let is_empty = usage.completion == 0 && generation.finish_reason.is_none();
     let is_error = generation.finish_reason.as_deref() == Some("error");
     generation.outcome = match outcome {
         Outcome::Completed if is_error => Outcome::Failed,
         Outcome::Completed if is_empty => Outcome::Empty,
-        Outcome::Cancelled if !accepted => Outcome::Empty,
+        Outcome::Cancelled if !taken => Outcome::Empty,
         outcome => outcome,
     };
     generation.usage = usage;
-    generation.estimated = accepted && meter.is_estimated();
-    let price = if accepted {
+    generation.estimated = taken && meter.is_estimated();
+    let price = if taken {
         generation.prices.cost(&usage).total
     } else {
         NanoUsd::ZERO
@@ -371,6 +479,30 @@ fn settle(generation: &mut Generation, meter: &Meter, outcome: Outcome, accepted
     generation.house_cost = if charged { NanoUsd::ZERO } else { price };
     if generation.outcome == Outcome::Failed {
         generation.finish_reason = Some("error".to_owned());
+    }
+}
+
+/// Learns from an answer whose usage arrived, and says when an endpoint too often leaves it out.
+fn compare(generation: &Generation, meter: Meter, calibration: &Arc<Calibration>, lessons: &Lessons) {
+    if generation.outcome != Outcome::Completed {
+        return;
+    }
+    if meter.is_final() {
+        if calibration.answered()
+            && let Some(lesson) = meter.lesson()
+        {
+            lessons.give(lesson, calibration);
+        }
+        return;
+    }
+    let (missing, answers) = calibration.missed();
+    if missing.is_power_of_two() && missing.saturating_mul(MISSING_PART) > answers {
+        tracing::warn!(
+            endpoint = generation.endpoint,
+            endpoint.missing = missing,
+            endpoint.answers = answers,
+            "an endpoint leaves out what it used; its charges are estimates"
+        );
     }
 }
 

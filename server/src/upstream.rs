@@ -1,6 +1,7 @@
 //! The only HTTP client towards providers: sends a request and understands the stream that comes back.
 
 use crate::config::Secret;
+use crate::settlement::Taken;
 use bytes::Bytes;
 use domain::catalog::{Auth, Endpoint, Provider};
 use futures_util::{Stream, StreamExt};
@@ -8,7 +9,9 @@ use gateway::openai::{self, Decoded};
 use gateway::sse::SseDecoder;
 use gateway::upstream_error::{self, TransportFailure, UpstreamError};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use http_body::{Body, Frame, SizeHint};
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -33,6 +36,12 @@ pub struct Failed {
     pub error: UpstreamError,
     /// The provider's HTTP status, if it came to that.
     pub status: Option<u16>,
+}
+
+/// A request body that says when it is on its way.
+struct Watched {
+    bytes: Option<Bytes>,
+    taken: Taken,
 }
 
 enum Form {
@@ -64,29 +73,36 @@ impl Upstream {
     }
 
     /// Sends `body` and resolves once the provider has *begun* to answer: its first event is there and is no error.
+    /// `taken` is set as soon as the provider may have the request, and cleared when it turns out not to bill it.
     pub async fn begin(
         &self,
         provider: &Provider,
         endpoint: &Endpoint,
         key: Option<&Secret>,
         body: Vec<u8>,
-        on_accepted: impl FnOnce(),
+        taken: &Taken,
     ) -> Result<Answer, Failed> {
         let base = endpoint.base_url.as_deref().unwrap_or(&provider.base_url);
         let request = self
             .client
             .post(format!("{base}{}", openai::PATH))
             .header(CONTENT_TYPE, "application/json");
-        let request = authorized(request, provider.auth, key).body(body);
+        let watched = Watched {
+            bytes: Some(body.into()),
+            taken: taken.clone(),
+        };
+        let request = authorized(request, provider.auth, key).body(reqwest::Body::wrap(watched));
         let deadline = Instant::now() + SILENCE_TIMEOUT;
         let sent = tokio::time::timeout_at(deadline, request.send()).await;
         let response = sent
             .map_err(|_| failed(TransportFailure::Timeout))?
-            .map_err(|error| transport(&error))?;
+            .map_err(|error| transport(&error))
+            .inspect_err(|_| taken.clear())?;
         if !response.status().is_success() {
+            taken.clear();
             return Err(refusal(response).await);
         }
-        on_accepted();
+        taken.set();
         let mut answer = Answer::new(response);
         let first = tokio::time::timeout_at(deadline, answer.fill()).await;
         first.map_err(|_| failed(TransportFailure::Timeout))??;
@@ -116,10 +132,6 @@ impl Answer {
     }
 
     /// The next event; `None` after the end, whether the provider announced it or not.
-    pub async fn next(&mut self) -> Option<Result<Decoded, UpstreamError>> {
-        std::future::poll_fn(|cx| self.poll_next(cx)).await
-    }
-
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Decoded, UpstreamError>>> {
         loop {
             if let Some(decoded) = self.ready.pop_front() {
@@ -198,10 +210,32 @@ impl Answer {
 
     fn decode_whole(&mut self) -> Result<(), openai::NotAChunk> {
         if let Form::Whole(whole) = &mut self.form {
-            self.ready
-                .push_back(openai::decode(&Bytes::from(std::mem::take(whole)))?);
+            let decoded = openai::decode(&Bytes::from(std::mem::take(whole)))?;
+            self.ready.push_back(Decoded { whole: true, ..decoded });
         }
         Ok(())
+    }
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    /// Asked for only when there is a connection to write to.
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let bytes = self.bytes.take();
+        if bytes.is_some() {
+            self.taken.set();
+        }
+        Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
     }
 }
 

@@ -14,8 +14,8 @@ pub mod catalog;
 pub mod error_type;
 pub mod generation;
 pub mod id;
+pub mod lease;
 pub mod ledger;
-pub mod lot;
 pub mod money;
 pub mod near;
 pub mod period;
@@ -24,3 +24,9 @@ pub mod purchase;
 pub mod slug;
 pub mod time;
 pub mod usage;
+
+/// What is shared between threads.
+mod sync {
+    pub use std::sync::Arc;
+    pub use std::sync::atomic::{AtomicI64, Ordering};
+}

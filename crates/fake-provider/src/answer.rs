@@ -90,6 +90,7 @@ impl<'a> Answer<'a> {
         let mut sent: u64 = 0;
         let per_chunk = usize::try_from(self.plan.tokens_per_chunk.max(1)).unwrap_or(1);
         for group in grouped(&self.deltas, per_chunk) {
+            self.pause(&mut steps, sent);
             if let Some(step) = self.ends_after(sent) {
                 return self.cut_short(steps, step);
             }
@@ -102,6 +103,7 @@ impl<'a> Answer<'a> {
             sent = sent.saturating_add(tokens);
             self.push(&mut steps, &self.chunk(&merged(group), None, sent), tokens);
         }
+        self.pause(&mut steps, sent);
         if let Some(step) = self.ends_after(sent) {
             return self.cut_short(steps, step);
         }
@@ -199,6 +201,12 @@ impl<'a> Answer<'a> {
             return Some("length");
         }
         Some(self.plan.finish_reason.as_str()).filter(|reason| !reason.is_empty())
+    }
+
+    fn pause(&self, steps: &mut Vec<Step>, sent: u64) {
+        if self.plan.pause_after_tokens == Some(sent) {
+            steps.push(Step::Wait(Duration::from_millis(self.plan.pause_ms)));
+        }
     }
 
     /// What ends the answer early once `sent` tokens are out.

@@ -26,6 +26,9 @@ pub struct Plan {
     pub first_token_ms: u64,
     /// Milliseconds between tokens.
     pub token_ms: u64,
+    /// After this many tokens nothing comes for `pause_ms`.
+    pub pause_after_tokens: Option<u64>,
+    pub pause_ms: u64,
     /// Tokens of text, if the request's own limit is not lower. Each is four bytes long and comes in a chunk of its own.
     pub tokens: u64,
     /// Text to answer with instead; `tokens` is then how many pieces of at most four bytes it has.
@@ -158,6 +161,8 @@ impl Default for Plan {
             headers_ms: 0,
             first_token_ms: 0,
             token_ms: 0,
+            pause_after_tokens: None,
+            pause_ms: 0,
             tokens: 16,
             text: None,
             tokens_per_chunk: 1,

@@ -1,6 +1,9 @@
 //! Estimates of token counts for holds, and for answers whose usage never arrives.
 
 use crate::request::Field;
+use crate::tokenizer;
+use bytes::Bytes;
+use serde_json::Value;
 
 /// Bytes of text that make a token, as a cautious mean over common tokenizers and languages.
 pub const BYTES_PER_TOKEN: u64 = 4;
@@ -12,11 +15,74 @@ const ATTACHMENT_BYTES_MIN: usize = 512;
 const OVERHEAD_TOKENS: u64 = 8;
 const OVERHEAD_TOKENS_MAX: u64 = 48;
 
-/// Tokens that the given fields will take as a prompt.
-pub fn prompt_tokens<'a>(fields: impl Iterator<Item = &'a Field>) -> u64 {
-    fields
-        .map(|field| field_tokens(&field.value))
-        .fold(OVERHEAD_TOKENS, u64::saturating_add)
+/// What is kept of a prompt for the tokenizer, in bytes; the rest is taken to be like it.
+pub const SAMPLE_BYTES_MAX: usize = 8 * 1024;
+/// What a chat template adds to each message.
+const MESSAGE_TOKENS: u64 = 4;
+
+/// A prompt as far as its size matters, small enough to be kept while it is answered.
+#[derive(Debug, Clone, Default)]
+pub struct Prompt {
+    /// JSON of the messages: all of it, or its beginning without attachments.
+    sample: Bytes,
+    is_whole: bool,
+    /// Text that the sample leaves out.
+    beyond_bytes: u64,
+    attachments: u64,
+}
+
+impl Prompt {
+    /// Of the given fields, the messages first.
+    pub fn of<'a>(fields: impl Iterator<Item = &'a Field>) -> Self {
+        let mut prompt = Self::default();
+        for Field { value, .. } in fields {
+            let attachments = Attachments::of(value);
+            let text_bytes = value.len() as u64 - attachments.bytes;
+            prompt.attachments += attachments.count;
+            prompt.beyond_bytes += text_bytes;
+            if prompt.sample.is_empty() {
+                prompt.is_whole = attachments.count == 0 && value.len() <= SAMPLE_BYTES_MAX;
+                prompt.sample = if prompt.is_whole {
+                    value.clone()
+                } else {
+                    attachments.text_before(value, SAMPLE_BYTES_MAX)
+                };
+                prompt.beyond_bytes = prompt.beyond_bytes.saturating_sub(prompt.sample.len() as u64);
+            }
+        }
+        prompt
+    }
+
+    /// Whether there are no images or the like in it, whose tokens are a guess.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.attachments == 0
+    }
+
+    /// From its size alone; errs on the high side.
+    #[must_use]
+    pub fn tokens_by_size(&self) -> u64 {
+        let text = (self.sample.len() as u64 + self.beyond_bytes).div_ceil(BYTES_PER_TOKEN);
+        OVERHEAD_TOKENS + text + self.attachments * ATTACHMENT_TOKENS
+    }
+
+    /// By the tokenizer. Takes a millisecond or two.
+    #[must_use]
+    pub fn tokens(&self) -> u64 {
+        let whole = self
+            .is_whole
+            .then(|| serde_json::from_slice(&self.sample).ok())
+            .flatten();
+        let counted = match whole {
+            Some(messages) => messages_tokens(&messages),
+            None => tokenizer::count(&String::from_utf8_lossy(&self.sample)),
+        };
+        let beyond = match self.sample.len() as u64 {
+            0 => self.beyond_bytes.div_ceil(BYTES_PER_TOKEN),
+            bytes => self.beyond_bytes.saturating_mul(counted).div_ceil(bytes),
+        };
+        counted + beyond + self.attachments * ATTACHMENT_TOKENS
+    }
 }
 
 /// What a prompt estimated at `tokens` may turn out to be in a dense language or tokenizer: the basis of holds.
@@ -31,21 +97,74 @@ pub fn completion_tokens(deltas: u64, bytes: u64) -> u64 {
     deltas.max(bytes.div_ceil(BYTES_PER_TOKEN))
 }
 
-fn field_tokens(json: &[u8]) -> u64 {
-    const MARK: &[u8] = b";base64,";
-    let mut text_bytes = json.len() as u64;
-    let mut attachments = 0;
-    let mut rest = json;
-    while let Some(at) = find(rest, MARK) {
-        rest = &rest[at + MARK.len()..];
-        let run = rest.iter().position(|byte| *byte == b'"').unwrap_or(rest.len());
-        if run >= ATTACHMENT_BYTES_MIN {
-            text_bytes = text_bytes.saturating_sub(run as u64);
-            attachments += 1;
+/// Inline attachments of a JSON text.
+struct Attachments {
+    count: u64,
+    bytes: u64,
+    /// Where each run of base64 begins and ends.
+    first: Option<(usize, usize)>,
+}
+
+impl Attachments {
+    fn of(json: &[u8]) -> Self {
+        const MARK: &[u8] = b";base64,";
+        let mut found = Self {
+            count: 0,
+            bytes: 0,
+            first: None,
+        };
+        let mut at = 0;
+        while let Some(mark) = find(&json[at..], MARK) {
+            let begin = at + mark + MARK.len();
+            let run = json[begin..].iter().position(|byte| *byte == b'"');
+            at = run.map_or(json.len(), |run| begin + run);
+            if at - begin >= ATTACHMENT_BYTES_MIN {
+                found.count += 1;
+                found.bytes += (at - begin) as u64;
+                found.first.get_or_insert((begin, at));
+            }
         }
-        rest = &rest[run..];
+        found
     }
-    text_bytes.div_ceil(BYTES_PER_TOKEN) + attachments * ATTACHMENT_TOKENS
+
+    /// At most `max` bytes of text, the first attachment left out and nothing taken from the second on.
+    fn text_before(&self, json: &Bytes, max: usize) -> Bytes {
+        let (begin, end) = self.first.unwrap_or((json.len(), json.len()));
+        let mut text = json[..begin.min(max)].to_vec();
+        let after = &json[end..];
+        let until = if self.count > 1 {
+            0
+        } else {
+            max.saturating_sub(text.len()).min(after.len())
+        };
+        text.extend_from_slice(&after[..until]);
+        text.into()
+    }
+}
+
+/// All text in the messages, and what a template adds to each.
+fn messages_tokens(messages: &Value) -> u64 {
+    let mut text = String::new();
+    collect_text(messages, &mut text);
+    let count = messages.as_array().map_or(0, Vec::len) as u64;
+    tokenizer::count(&text) + count * MESSAGE_TOKENS
+}
+
+fn collect_text(value: &Value, text: &mut String) {
+    match value {
+        Value::String(part) => {
+            text.push_str(part);
+            text.push('\n');
+        }
+        Value::Array(parts) => parts.iter().for_each(|part| collect_text(part, text)),
+        Value::Object(members) => {
+            let said = members
+                .iter()
+                .filter(|(name, _)| !matches!(name.as_str(), "role" | "type"));
+            said.for_each(|(_, value)| collect_text(value, text));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
@@ -64,16 +183,40 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
+    fn prompt(messages: &str, tools: &str) -> Prompt {
+        let field = |name: &str, value: &str| Field {
+            name: name.to_owned(),
+            value: Bytes::copy_from_slice(value.as_bytes()),
+        };
+        Prompt::of([field("messages", messages), field("tools", tools)].iter())
+    }
+
     #[test]
     fn an_inline_image_counts_as_an_image_and_not_as_text() {
-        let text = br#"[{"role":"user","content":"hello there"}]"#;
-        assert_eq!(field_tokens(text), (text.len() as u64).div_ceil(4));
+        let text = r#"[{"role":"user","content":"hello there"}]"#;
+        assert_eq!(prompt(text, "").tokens_by_size(), 8 + (text.len() as u64).div_ceil(4));
         let image = format!(r#"[{{"url":"data:image/png;base64,{}"}}]"#, "A".repeat(1_000_000));
-        assert!(
-            (1_600..1_700).contains(&field_tokens(image.as_bytes())),
-            "{}",
-            field_tokens(image.as_bytes())
+        for tokens in [prompt(&image, "").tokens_by_size(), prompt(&image, "").tokens()] {
+            assert!((1_600..1_700).contains(&tokens), "{tokens}");
+        }
+    }
+
+    #[test]
+    fn a_prompt_is_counted_by_its_text_and_a_long_one_by_its_beginning() {
+        let one = prompt(r#"[{"role":"user","content":"the sea has two old red oak"}]"#, "");
+        assert_eq!(one.tokens(), 7 + 1 + MESSAGE_TOKENS);
+        let long = format!(
+            r#"[{{"role":"user","content":"{}"}}]"#,
+            " the sea has two".repeat(4_000)
         );
+        let tokens = prompt(&long, "").tokens();
+        assert!((15_900..16_200).contains(&tokens), "{tokens}");
+        let with_tools = prompt(
+            r#"[{"role":"user","content":"hi"}]"#,
+            r#"[{"name":"a tool of some kind"}]"#,
+        )
+        .tokens();
+        assert!((8..40).contains(&with_tools), "{with_tools}");
     }
 
     #[test]

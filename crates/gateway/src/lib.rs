@@ -2,6 +2,7 @@
 //!
 //! Architecture invariant: bytes in, bytes out. No sockets, no clocks, no randomness, so everything is tested with plain text.
 
+pub mod calibration;
 pub mod chunk;
 pub mod completion;
 pub mod estimate;
@@ -10,4 +11,5 @@ pub mod openai;
 pub mod request;
 pub mod route;
 pub mod sse;
+pub mod tokenizer;
 pub mod upstream_error;

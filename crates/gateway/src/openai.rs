@@ -24,6 +24,8 @@ pub struct Decoded {
     pub error: Option<UpstreamError>,
     /// The provider says that nothing follows.
     pub done: bool,
+    /// This is the whole answer, not an event of it.
+    pub whole: bool,
 }
 
 /// What one event adds to one choice.
@@ -39,6 +41,8 @@ pub struct Piece {
     pub native_finish_reason: Option<String>,
     /// Bytes of produced text, reasoning and tool arguments.
     pub text_bytes: usize,
+    /// The first of these texts, as it stands in JSON between its quotes.
+    pub text: Bytes,
     pub is_reasoning: bool,
 }
 
@@ -141,6 +145,7 @@ pub fn decode(data: &Bytes) -> Result<Decoded, NotAChunk> {
         usage: chunk.usage.map(NativeUsage::normalised),
         error: None,
         done: false,
+        whole: false,
     })
 }
 
@@ -343,11 +348,17 @@ fn piece(data: &Bytes, choice: Choice<'_>) -> Piece {
         .unwrap_or_default()
         .into_iter()
         .filter_map(|call| call.function);
-    let tools: usize = tools
-        .flat_map(|f| [f.name, f.arguments])
+    let mut tool_bytes = 0;
+    let mut tool_text = None;
+    for part in tools.flat_map(|function| [function.name, function.arguments]).flatten() {
+        tool_bytes += text_bytes(part);
+        tool_text = tool_text.or(Some(part).filter(|part| text_bytes(part) > 0));
+    }
+    let text = [delta.content, delta.reasoning, delta.reasoning_content, delta.refusal]
+        .into_iter()
         .flatten()
-        .map(text_bytes)
-        .sum();
+        .find(|text| text_bytes(text) > 0)
+        .or(tool_text);
     let visible: usize = [delta.content, delta.refusal]
         .into_iter()
         .flatten()
@@ -366,7 +377,8 @@ fn piece(data: &Bytes, choice: Choice<'_>) -> Piece {
         },
         logprobs: keep(choice.logprobs),
         native_finish_reason: choice.finish_reason.map(Cow::into_owned),
-        text_bytes: reasoning + tools + visible,
+        text_bytes: reasoning + tool_bytes + visible,
+        text: text.map_or(Bytes::new(), |raw| slice(data, &raw.get()[1..raw.get().len() - 1])),
         is_reasoning: reasoning > 0,
     }
 }

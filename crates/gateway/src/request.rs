@@ -1,5 +1,6 @@
 //! A chat request: parsed at its top level only, so that large parts are forwarded without being looked at.
 
+use crate::estimate::Prompt;
 use bytes::Bytes;
 use domain::slug::ModelRef;
 use serde::Deserialize;
@@ -23,6 +24,8 @@ pub struct ChatRequest {
     pub preferences: Preferences,
     /// Upper estimate of the prompt, in tokens.
     pub prompt_tokens_estimate: u64,
+    /// The prompt's size, kept until the answer is over.
+    pub prompt: Prompt,
 }
 
 #[derive(Debug, Clone)]
@@ -124,10 +127,11 @@ impl ChatRequest {
         if messages.first() != Some(&b'[') || messages[1..].iter().find(|b| !b.is_ascii_whitespace()) == Some(&b']') {
             return Err(wrong("messages", "must be an array with at least one message"));
         }
-        let prompt_tokens_estimate = crate::estimate::prompt_tokens(
-            fields
+        // The messages first, since they are what is kept.
+        let prompt = Prompt::of(
+            ["messages", "tools", "response_format"]
                 .iter()
-                .filter(|field| matches!(field.name.as_str(), "messages" | "tools" | "response_format")),
+                .filter_map(|name| fields.iter().find(|field| field.name == *name)),
         );
         let max_tokens: Option<u64> = typed(&fields, "max_tokens", "must be a whole number of tokens")?;
         let max_completion: Option<u64> = typed(&fields, "max_completion_tokens", "must be a whole number of tokens")?;
@@ -144,7 +148,8 @@ impl ChatRequest {
             max_tokens: max_tokens.into_iter().chain(max_completion).min(),
             choices,
             preferences: typed(&fields, "provider", "is not a valid set of provider preferences")?.unwrap_or_default(),
-            prompt_tokens_estimate,
+            prompt_tokens_estimate: prompt.tokens_by_size(),
+            prompt,
             fields,
         })
     }

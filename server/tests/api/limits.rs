@@ -1,6 +1,6 @@
 //! Money runs out, under load.
 
-use crate::support::providers::{ask, cost_nano};
+use crate::support::providers::{ask, ask_stream, cost_nano};
 use crate::support::{Db, NewKey, Reply, TestApp};
 use domain::api_key::ApiKey;
 use domain::generation::Outcome;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 on_both_databases!(
     a_keys_limit_holds_under_fifty_requests_at_once,
     a_thousand_requests_cannot_spend_more_than_five_cents,
+    an_answer_that_outgrows_its_hold_takes_more_while_it_runs,
     a_disabled_key_stops_working_within_seconds,
 );
 
@@ -118,6 +119,46 @@ async fn a_thousand_requests_cannot_spend_more_than_five_cents(db: Db) {
     assert!(
         credits.available.get() >= 0 && credits.in_escrow.get() >= 0,
         "{credits:?}"
+    );
+    app.finish().await;
+}
+
+async fn an_answer_that_outgrows_its_hold_takes_more_while_it_runs(db: Db) {
+    let app = TestApp::start(db).await;
+    // The prompt turns out to be fifty thousand times what its text promised.
+    let plan = Plan {
+        prompt_tokens: Some(100_000),
+        timings: true,
+        tokens: 400,
+        token_ms: 20,
+        ..Plan::default()
+    };
+    app.providers.alpha.set_script(Script::always(plan));
+    let customer = app.customer("0.105").await;
+    let mut stream = app
+        .stream(&customer.key, &ask_stream("test/progress", "12345678"))
+        .await;
+    let id = stream.generation_id();
+    stream.read_text(3).await;
+    // In the store there are still ten cents, and what this needs is less than one.
+    let mut second = ask("test/alpha", "12345678");
+    second["max_tokens"] = json!(4_000);
+    let refused = app.chat(&customer.key, &second).await;
+    refused.error(402, "payment_required");
+    let affordable = refused.body["error"]["metadata"]["affordable_max_tokens"]
+        .as_u64()
+        .unwrap();
+    assert!((1..2_500).contains(&affordable), "{}", refused.text);
+    stream.rest().await;
+    let generation = app.generation(&id).await;
+    assert_eq!(
+        (generation.usage.prompt, generation.cost.get()),
+        (100_000, cost_nano(&generation))
+    );
+    let credits = customer.credits(&app.store).await;
+    assert_eq!(
+        credits.available.get() + credits.in_escrow.get(),
+        105_000_000 - generation.cost.get()
     );
     app.finish().await;
 }

@@ -18,6 +18,7 @@ mod database_down;
 mod errors;
 mod failover;
 mod limits;
+mod matrix;
 mod python;
 mod site;
 mod stream;
