@@ -16,6 +16,7 @@ pub mod generation;
 pub mod id;
 pub mod lease;
 pub mod ledger;
+pub mod lot;
 pub mod money;
 pub mod near;
 pub mod period;
