@@ -1,6 +1,7 @@
 //! The document around the app, and the headers that go with it.
 
 use crate::App;
+use crate::site::site;
 use crate::theme;
 use http::HeaderValue;
 use http::header::{CONTENT_SECURITY_POLICY, VARY};
@@ -47,9 +48,10 @@ fn set_headers() {
 /// payment processor, since browsers apply `form-action` to redirects too.
 fn content_security_policy() -> Option<HeaderValue> {
     let nonce = use_nonce()?;
+    let payment_pages = &site().ok()?.payment_pages;
     let policy = format!(
         "default-src 'none'; script-src 'self' 'nonce-{nonce}' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; \
-         font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self' https://checkout.stripe.com; \
+         font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self' {payment_pages}; \
          base-uri 'none'; frame-ancestors 'none'"
     );
     HeaderValue::from_str(&policy).ok()

@@ -5,7 +5,8 @@ use crate::fail::Fail;
 use domain::api_key::KeyHash;
 use domain::catalog::{Catalog, Provider};
 use domain::id::hex;
-use domain::purchase::Purchase;
+use domain::money::NanoUsd;
+use domain::purchase::{Purchase, Refund};
 use domain::time::Micros;
 use http::header::{ACCEPT, LOCATION, REFERER, RETRY_AFTER};
 use http::request::Parts;
@@ -16,6 +17,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use store::Store;
+use store::topups::PaymentMethod;
 
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -35,8 +37,26 @@ pub struct Site {
     pub secure_cookies: bool,
     /// The dev mailbox and the dev checkout exist.
     pub dev: bool,
-    /// Opens a checkout at the payment processor and answers with the address to send the buyer to.
-    pub start_checkout: Box<dyn Fn(&Purchase) -> BoxFuture<Result<String, String>> + Send + Sync>,
+    /// Who takes the money, as in `purchases.processor`: `dev` or `stripe`.
+    pub processor: &'static str,
+    /// What a buyer may choose to pay with: `card`, `crypto`. Empty when there is nothing to choose.
+    pub methods: Vec<&'static str>,
+    /// Whether a card can be kept for later purchases.
+    pub keeps_methods: bool,
+    /// Who sells, as on a receipt: name and address, lines separated by ` | `.
+    pub seller: String,
+    /// The origin of the processor's pages, where the form that buys leads to.
+    pub payment_pages: String,
+    /// What is paid on top of so many credits.
+    pub fee: Box<dyn Fn(NanoUsd) -> NanoUsd + Send + Sync>,
+    /// Opens a checkout at the payment processor for a stored purchase and answers with the address to send the buyer to.
+    pub start_checkout: Box<dyn Fn(&Purchase, CheckoutOptions) -> BoxFuture<Result<String, String>> + Send + Sync>,
+    /// Asks the payment processor what has become of a purchase, and stores it.
+    pub check_purchase: Box<dyn Fn(&Purchase) -> BoxFuture<Result<(), String>> + Send + Sync>,
+    /// Has the payment processor forget a saved method.
+    pub forget_method: Box<dyn Fn(&PaymentMethod) -> BoxFuture<Result<(), String>> + Send + Sync>,
+    /// Sends a stored refund to the payment processor. What fails for a moment is tried again by itself.
+    pub refund: Box<dyn Fn(&Refund) -> BoxFuture<Result<(), String>> + Send + Sync>,
     /// The data plane loads this key anew.
     pub key_changed: Box<dyn Fn(&KeyHash) + Send + Sync>,
     /// Wakes the mail worker.
@@ -45,6 +65,15 @@ pub struct Site {
     pub settled: Box<dyn Fn() -> BoxFuture<()> + Send + Sync>,
     /// How often each address has tried; start it with `Attempts::default()`.
     pub attempts: Attempts,
+}
+
+/// What a buyer wants beside the credits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckoutOptions {
+    /// Keep the card for automatic top-ups.
+    pub save_method: bool,
+    /// One of [`Site::methods`]; else any.
+    pub method: Option<String>,
 }
 
 impl Site {

@@ -10,7 +10,8 @@ use domain::money::NanoUsd;
 use domain::purchase::{Purchase, Refund};
 use http::HeaderMap;
 use std::sync::Arc;
-use store::{Store, purchases, topups, webhooks};
+use store::topups::{self, PaymentMethod};
+use store::{Store, purchases, webhooks};
 use tokio::sync::Notify;
 
 mod converge;
@@ -94,6 +95,31 @@ impl Checkout {
             .await
             .map_err(|error| error.to_string())?;
         Ok(url)
+    }
+
+    /// Asks the processor what has become of a purchase.
+    ///
+    /// # Errors
+    /// A sentence for the log.
+    pub async fn check(&self, purchase: &Purchase) -> Result<(), String> {
+        match self.stripe() {
+            Some(stripe) => self.check_at(stripe, purchase).await.map_err(|error| error.to_string()),
+            None => Ok(()),
+        }
+    }
+
+    /// Has the processor forget a saved method.
+    ///
+    /// # Errors
+    /// A sentence for the log.
+    pub async fn forget_method(&self, method: &PaymentMethod) -> Result<(), String> {
+        match self.stripe() {
+            Some(stripe) if method.processor == stripe::NAME => stripe
+                .forget(&method.method_ref)
+                .await
+                .map_err(|error| error.to_string()),
+            _ => Ok(()),
+        }
     }
 
     /// Sends a stored refund to the processor.
@@ -248,7 +274,9 @@ impl Processor {
 fn processor(config: &Config) -> Result<Option<Processor>, StartError> {
     if let Some(settings) = &config.payments.stripe {
         if settings.webhook_secrets.is_empty() {
-            tracing::warn!("TOLLWAY_STRIPE_WEBHOOK_SECRETS is not set: payments are noticed within a minute, not at once");
+            tracing::warn!(
+                "TOLLWAY_STRIPE_WEBHOOK_SECRETS is not set: payments are noticed within a minute, not at once"
+            );
         }
         let stripe = stripe::Stripe::new(settings.clone(), config.base_url.clone())?;
         return Ok(Some(Processor::Stripe(Box::new(stripe))));
@@ -262,7 +290,10 @@ fn processor(config: &Config) -> Result<Option<Processor>, StartError> {
 /// What an event of Stripe's points at, as it is now.
 async fn look(stripe: &stripe::Stripe, event: &Event) -> Result<Vec<Seen>, ApiError> {
     if event.livemode != stripe.settings().is_live() {
-        tracing::warn!(webhook.event = event.id, "an event of the other mode, live or test, means nothing here");
+        tracing::warn!(
+            webhook.event = event.id,
+            "an event of the other mode, live or test, means nothing here"
+        );
         return Ok(Vec::new());
     }
     let Some(hint) = Hint::of(&event.kind, &event.data.object) else {

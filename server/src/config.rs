@@ -8,6 +8,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 mod generated;
+mod payments;
+
+pub use payments::{Fee, Payments, Stripe};
 
 /// Everything an operator can set, checked. See `docs/OPERATIONS.md` for the published table.
 #[derive(Clone, Debug)]
@@ -31,8 +34,9 @@ pub struct Config {
     /// Every variable that is not ours, and `[provider_keys]` of the file: a provider's `key_setting` picks one by name.
     pub provider_keys: BTreeMap<String, Secret>,
     pub smtp: Option<Smtp>,
-    /// Any of them verifies a webhook; the first one signs. Empty when no payment processor is configured.
+    /// Of the development checkout: any of them verifies a webhook, the first one signs. Empty outside development.
     pub webhook_secrets: Vec<Secret>,
+    pub payments: Payments,
     pub journal_fsync: Fsync,
     pub body_bytes_max: usize,
     pub connections_max: usize,
@@ -109,9 +113,16 @@ const SETTINGS: &[&str] = &[
     "TOLLWAY_LOG",
     "TOLLWAY_LOG_JSON",
     "TOLLWAY_MAIL_FROM",
+    "TOLLWAY_PURCHASE_FEE_BASIS_POINTS",
+    "TOLLWAY_PURCHASE_FEE_MIN_CENTS",
+    "TOLLWAY_SELLER",
     "TOLLWAY_SHUTDOWN_SECS",
     "TOLLWAY_SITE_ROOT",
     "TOLLWAY_SMTP_URL",
+    "TOLLWAY_STRIPE_API_URL",
+    "TOLLWAY_STRIPE_METHODS",
+    "TOLLWAY_STRIPE_SECRET_KEY",
+    "TOLLWAY_STRIPE_WEBHOOK_SECRETS",
     "TOLLWAY_TRUST_PROXY",
     "TOLLWAY_WEBHOOK_SECRET",
 ];
@@ -134,9 +145,16 @@ struct File {
     log: Option<String>,
     log_json: Option<bool>,
     mail_from: Option<String>,
+    purchase_fee_basis_points: Option<u32>,
+    purchase_fee_min_cents: Option<u32>,
+    seller: Option<String>,
     shutdown_secs: Option<u64>,
     site_root: Option<PathBuf>,
     smtp_url: Option<Secret>,
+    stripe_api_url: Option<String>,
+    stripe_methods: Option<String>,
+    stripe_secret_key: Option<Secret>,
+    stripe_webhook_secrets: Option<Secret>,
     trust_proxy: Option<bool>,
     webhook_secret: Option<Secret>,
     provider_keys: BTreeMap<String, Secret>,
@@ -200,7 +218,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-fn assemble(file: File, env: &Env) -> Result<Config, ConfigError> {
+fn assemble(mut file: File, env: &Env) -> Result<Config, ConfigError> {
+    let payments = payments::assemble(&mut file, env)?;
     let addr = env
         .parsed("TOLLWAY_ADDR", file.addr, parse_addr)?
         .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 3000)));
@@ -235,6 +254,7 @@ fn assemble(file: File, env: &Env) -> Result<Config, ConfigError> {
             dev,
             &data_dir,
         )?,
+        payments,
         journal_fsync: env
             .parsed("TOLLWAY_JOURNAL_FSYNC", file.journal_fsync, parse_fsync)?
             .unwrap_or(Fsync::Interval(FSYNC_MS)),

@@ -59,7 +59,7 @@ enum ServeError {
     #[error("TOLLWAY_SMTP_URL or TOLLWAY_MAIL_FROM: {0}")]
     Mail(#[from] mail::MailError),
     #[error("the payment client cannot be made: {0}")]
-    Checkout(#[from] reqwest::Error),
+    Checkout(#[from] checkout::StartError),
     #[error("a part of the start-up died: {0}")]
     Died(#[from] JoinError),
 }
@@ -99,13 +99,14 @@ async fn serve_on(config: Config, web_runtime: Handle) -> Result<(), ServeError>
 
     let mail_queued = Arc::new(Notify::new());
     let mailer = Arc::new(Mailer::new(&config)?);
+    let checkout = Arc::new(Checkout::new(&config, store.clone(), Arc::clone(&mail_queued))?);
     let work = Work {
         data: Arc::clone(&data),
         store: store.clone(),
+        checkout: Arc::clone(&checkout),
         mailer,
         mail_queued: Arc::clone(&mail_queued),
     };
-    let checkout = Checkout::new(&config, store.clone())?;
     let web = Arc::new(Web::new(
         Arc::clone(&data),
         store.clone(),

@@ -1,6 +1,6 @@
 //! The site: pages, server functions, static files and the checkout, on a runtime of their own.
 
-use crate::checkout::Checkout;
+use crate::checkout::{Checkout, Processor};
 use crate::clock;
 use crate::data_plane::DataPlane;
 use crate::error::ApiError;
@@ -41,11 +41,10 @@ impl Web {
     pub fn new(
         data: Arc<DataPlane>,
         store: Store,
-        checkout: Checkout,
+        checkout: Arc<Checkout>,
         mail_queued: Arc<Notify>,
         runtime: Handle,
     ) -> Self {
-        let checkout = Arc::new(checkout);
         Self {
             site: Arc::new(site(&data, store, &checkout, mail_queued)),
             data,
@@ -148,7 +147,12 @@ fn site(data: &Arc<DataPlane>, store: Store, checkout: &Arc<Checkout>, mail_queu
     let config = &data.config;
     let (snapshot, providers, keys, outcomes) =
         (Arc::clone(data), Arc::clone(data), Arc::clone(data), Arc::clone(data));
-    let checkout = Arc::clone(checkout);
+    let shared = || Arc::clone(checkout);
+    let (fee, checks, methods, refunds, checkout) = (shared(), shared(), shared(), shared(), shared());
+    let payment_pages = checkout
+        .processor()
+        .and_then(Processor::payment_pages)
+        .map(str::to_owned);
     Site {
         store,
         catalog: Box::new(move || snapshot.catalog.load_full()),
@@ -158,9 +162,27 @@ fn site(data: &Arc<DataPlane>, store: Store, checkout: &Arc<Checkout>, mail_queu
         base_url: config.base_url.clone(),
         secure_cookies: config.is_https(),
         dev: config.dev,
-        start_checkout: Box::new(move |purchase| {
+        processor: checkout.processor().map_or("stripe", Processor::name),
+        methods: checkout.processor().map(Processor::methods).unwrap_or_default(),
+        keeps_methods: matches!(checkout.processor(), Some(Processor::Stripe(_))),
+        seller: config.payments.seller.clone(),
+        payment_pages: payment_pages.unwrap_or_default(),
+        fee: Box::new(move |amount| fee.fee(amount)),
+        start_checkout: Box::new(move |purchase, options| {
             let (checkout, purchase) = (Arc::clone(&checkout), purchase.clone());
-            Box::pin(async move { checkout.start(&purchase).await })
+            Box::pin(async move { checkout.start(&purchase, &options).await })
+        }),
+        check_purchase: Box::new(move |purchase| {
+            let (checkout, purchase) = (Arc::clone(&checks), purchase.clone());
+            Box::pin(async move { checkout.check(&purchase).await })
+        }),
+        forget_method: Box::new(move |method| {
+            let (checkout, method) = (Arc::clone(&methods), method.clone());
+            Box::pin(async move { checkout.forget_method(&method).await })
+        }),
+        refund: Box::new(move |refund| {
+            let (checkout, refund) = (Arc::clone(&refunds), refund.clone());
+            Box::pin(async move { checkout.refund(&refund).await })
         }),
         key_changed: Box::new(move |key| keys.key_changed(key)),
         mail_queued: Box::new(move || mail_queued.notify_one()),

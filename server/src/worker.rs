@@ -1,10 +1,12 @@
 //! Periodic jobs: catalog and key changes of other nodes, mails, expired sessions, the node's heartbeat.
 
 use crate::catalog_sync::{self, SyncError};
+use crate::checkout::{Checkout, ReconcileError};
 use crate::clock;
 use crate::data_plane::DataPlane;
 use crate::mail::Mailer;
 use domain::time::Micros;
+use std::fmt::Display;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -26,6 +28,7 @@ pub struct Workers {
 pub struct Work {
     pub data: Arc<DataPlane>,
     pub store: Store,
+    pub checkout: Arc<Checkout>,
     pub mailer: Arc<Mailer>,
     /// Notified when a mail was queued.
     pub mail_queued: Arc<Notify>,
@@ -37,6 +40,8 @@ const KEYS_POLL: Duration = Duration::from_millis(500);
 const KEYS_OVERLAP_US: i64 = 10 * Micros::SECOND;
 const MAIL_POLL: Duration = Duration::from_secs(10);
 const SESSIONS_POLL: Duration = Duration::from_secs(10 * 60);
+const RECONCILE: Duration = Duration::from_secs(60);
+const TOP_UPS_POLL: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 impl Workers {
@@ -55,6 +60,8 @@ impl Workers {
         });
         workers.every("send mails", MAIL_POLL, Arc::clone(&work.mail_queued), work, send_mails);
         workers.every("forget expired sessions", SESSIONS_POLL, idle(), work, forget_sessions);
+        workers.every("reconcile payments", RECONCILE, idle(), work, reconcile);
+        workers.every("top up accounts", TOP_UPS_POLL, idle(), work, top_up);
         workers.every("tell that this node is alive", HEARTBEAT, idle(), work, heartbeat);
         workers
     }
@@ -67,7 +74,7 @@ impl Workers {
     }
 
     /// Runs `job` every `period` and whenever `wake` is notified. A failure is said once, and once when it is over.
-    fn every<F>(
+    fn every<F, E>(
         &self,
         name: &'static str,
         period: Duration,
@@ -75,7 +82,8 @@ impl Workers {
         work: &Work,
         job: impl Fn(Work) -> F + Send + 'static,
     ) where
-        F: Future<Output = Result<(), SyncError>> + Send,
+        F: Future<Output = Result<(), E>> + Send,
+        E: Display,
     {
         let (stop, work) = (self.stop.clone(), work.clone());
         self.tracker.spawn(async move {
@@ -94,7 +102,7 @@ impl Workers {
     }
 }
 
-fn report(name: &'static str, failing: &AtomicBool, result: Result<(), SyncError>) {
+fn report<E: Display>(name: &'static str, failing: &AtomicBool, result: Result<(), E>) {
     let failed_before = failing.swap(result.is_err(), Ordering::Relaxed);
     match result {
         Err(error) if !failed_before => tracing::warn!(job = name, error.cause = %error, "a periodic job fails"),
@@ -142,6 +150,14 @@ async fn forget_sessions(work: Work) -> Result<(), SyncError> {
     let mut tx = work.store.begin().await?;
     store::sessions::delete_expired(&mut tx, clock::now()).await?;
     Ok(tx.commit().await?)
+}
+
+async fn reconcile(work: Work) -> Result<(), ReconcileError> {
+    work.checkout.reconcile().await.map(|_| ())
+}
+
+async fn top_up(work: Work) -> Result<(), ReconcileError> {
+    work.checkout.top_up().await.map(|_| ())
 }
 
 async fn heartbeat(work: Work) -> Result<(), SyncError> {

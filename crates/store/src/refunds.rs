@@ -155,6 +155,32 @@ pub async fn converge(
     Ok(Converged::Changed)
 }
 
+/// The processor will not make this refund: its credits come back. False when it was made, or is refused already.
+///
+/// # Errors
+/// Of the database only.
+pub async fn refused(tx: &mut Tx, id: &RefundId, ids: &mut Ids<'_>, now: Micros) -> Result<bool, LedgerError> {
+    let Some(refund) = by_id(tx, id).await? else {
+        return Ok(false);
+    };
+    let Some(purchase) = purchases::lock(tx, &refund.purchase).await? else {
+        return Ok(false);
+    };
+    let before = by_id(tx, id).await?.unwrap_or(refund);
+    if before.state != RefundState::Requested {
+        return Ok(false);
+    }
+    let after = Refund {
+        state: RefundState::Failed,
+        updated: now,
+        ..before.clone()
+    };
+    update(tx, &after).await?;
+    purchases::add_refunded(tx, &purchase.id, after.amount.negated()).await?;
+    post_all(tx, &transfers(&before, &after, &purchase, ids, now)).await?;
+    Ok(true)
+}
+
 /// # Errors
 /// Of the database only.
 pub async fn by_id(tx: &mut Tx, id: &RefundId) -> Result<Option<Refund>> {

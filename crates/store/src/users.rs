@@ -97,6 +97,21 @@ pub async fn by_id(tx: &mut Tx, id: &UserId) -> Result<Option<User>> {
     row.map(UserRow::user).transpose()
 }
 
+/// Who opened the account.
+///
+/// # Errors
+/// Of the database only.
+pub async fn of_account(tx: &mut Tx, account: &AccountId) -> Result<Option<User>> {
+    let row = fetch_optional!(
+        UserRow,
+        tx,
+        "SELECT id, account_id, email, password_hash, verified_us, is_admin, created_us FROM users
+         WHERE account_id = $1 ORDER BY created_us, id LIMIT 1",
+        account.as_str(),
+    )?;
+    row.map(UserRow::user).transpose()
+}
+
 /// False when there is no such user. Sessions stay; revoke them with [`crate::sessions::revoke_all`].
 ///
 /// # Errors

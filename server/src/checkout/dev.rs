@@ -135,7 +135,9 @@ pub fn page(purchase: &Purchase) -> String {
              <form method=post action='/checkout/{id}/cancel'><button>Cancel</button></form>"
         ),
         PurchaseState::Paid => "<p role=status>This purchase is paid.</p>".to_owned(),
-        PurchaseState::Cancelled | PurchaseState::Failed => "<p role=status>This purchase was cancelled.</p>".to_owned(),
+        PurchaseState::Cancelled | PurchaseState::Failed => {
+            "<p role=status>This purchase was cancelled.</p>".to_owned()
+        }
     };
     PAGE.replace("{amount}", &amount)
         .replace("{id}", &id)

@@ -93,7 +93,7 @@ pub async fn load_credits() -> Result<CreditsPage, Fail> {
 #[server(endpoint = "buy_credits")]
 pub async fn buy_credits(amount: String) -> Result<(), Fail> {
     use crate::attempts::Action;
-    use crate::site::{answer, client_ip, parts, site};
+    use crate::site::{CheckoutOptions, answer, client_ip, parts, site};
     use domain::id::PurchaseId;
     use domain::purchase::{Purchase, PurchaseKind, parse_amount};
     answer(async {
@@ -102,16 +102,16 @@ pub async fn buy_credits(amount: String) -> Result<(), Fail> {
         if !site.allow(Action::Checkout, client_ip(&parts()?)) {
             return Err(Fail::TooManyAttempts);
         }
-        let now = (site.now)();
+        let (now, amount) = ((site.now)(), parse_amount(&amount)?);
         let purchase = Purchase {
             id: PurchaseId::new(site.bytes()),
             account: user.account,
             user: user.id,
-            amount: parse_amount(&amount)?,
-            fee: NanoUsd::ZERO,
+            amount,
+            fee: (site.fee)(amount),
             kind: PurchaseKind::Checkout,
             state: PurchaseState::Created,
-            processor: if site.dev { "dev" } else { "stripe" }.to_owned(),
+            processor: site.processor.to_owned(),
             processor_ref: None,
             payment: None,
             refunded: NanoUsd::ZERO,
@@ -121,7 +121,9 @@ pub async fn buy_credits(amount: String) -> Result<(), Fail> {
         let mut tx = site.store.begin().await?;
         store::purchases::create(&mut tx, &purchase).await?;
         tx.commit().await?;
-        let address = (site.start_checkout)(&purchase).await.map_err(|error| {
+        let address = (site.start_checkout)(&purchase, CheckoutOptions::default())
+            .await
+            .map_err(|error| {
             tracing::error!(purchase = %purchase.id, error, "a checkout could not be started");
             Fail::CheckoutUnavailable
         })?;

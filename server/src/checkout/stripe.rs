@@ -1,0 +1,537 @@
+//! Stripe, called by async-stripe: every call is repeated with one idempotency key until it is known what became of it.
+
+use super::converge::{CURRENCY, Seen};
+use super::hint::Hint;
+use crate::config;
+use app::site::CheckoutOptions;
+use domain::purchase::{Purchase, PurchaseKind, Refund};
+use std::collections::HashMap;
+use std::time::Duration;
+use store::refunds::RefundSeen;
+use store::topups::PaymentMethod;
+use stripe::{IdempotencyKey, RequestStrategy, StripeError, StripeRequest};
+use stripe_checkout::checkout_session::{
+    CreateCheckoutSession, CreateCheckoutSessionAllowedPaymentMethodTypes as MethodType,
+    CreateCheckoutSessionCustomerCreation, CreateCheckoutSessionLineItems, CreateCheckoutSessionLineItemsPriceData,
+    CreateCheckoutSessionPaymentIntentData, CreateCheckoutSessionPaymentIntentDataSetupFutureUsage,
+    ListCheckoutSession, ProductData, RetrieveCheckoutSession,
+};
+use stripe_client_core::{RequestBuilder, StripeMethod};
+use stripe_core::dispute::RetrieveDispute;
+use stripe_core::event::ListEvent;
+use stripe_core::payment_intent::{
+    CreatePaymentIntent, CreatePaymentIntentAutomaticPaymentMethods,
+    CreatePaymentIntentAutomaticPaymentMethodsAllowRedirects, CreatePaymentIntentOffSession, ListPaymentIntent,
+    RetrievePaymentIntent,
+};
+use stripe_core::refund::{CreateRefund, ListRefund, RetrieveRefund};
+use stripe_fraud::radar_early_fraud_warning::RetrieveRadarEarlyFraudWarning;
+use stripe_shared::{ApiErrorsType, CheckoutSession, CheckoutSessionMode, Event, PaymentIntent};
+use stripe_types::{Currency, List, RangeBoundsTs, RangeQueryTs};
+
+mod seen;
+
+pub use super::converge::PurchaseSeen;
+
+/// As in `purchases.processor` and in the webhook's address.
+pub const NAME: &str = "stripe";
+
+/// A Stripe account.
+pub struct Stripe {
+    client: stripe::Client,
+    settings: config::Stripe,
+    base_url: String,
+}
+
+/// An event from the list, as far as it means something to us.
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub id: String,
+    pub kind: String,
+    pub hint: Hint,
+}
+
+/// A checkout just opened.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    pub reference: String,
+    /// Where the buyer pays.
+    pub url: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// Stripe will not do this, however often it is asked.
+    #[error("Stripe refuses: {0}")]
+    Refused(String),
+    /// It is not known whether Stripe did it. Ask again with the same idempotency key, or look.
+    #[error("Stripe cannot be asked now: {0}")]
+    Failed(String),
+}
+
+/// What our metadata calls the purchase, its kind, and the refund.
+const PURCHASE: &str = "purchase";
+const KIND: &str = "kind";
+const REFUND: &str = "refund";
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+const TRIES: u32 = 3;
+const RETRY_FIRST: Duration = Duration::from_millis(300);
+const PAGE: i64 = 100;
+/// A list that does not end is worse than one that is cut: the next run goes on.
+const PAGES_MAX: usize = 100;
+/// How far around its creation a purchase is looked for: clocks differ, and calls take their time.
+const SEARCH_SECS: i64 = 15 * 60;
+
+impl Stripe {
+    /// # Errors
+    /// When the key or the address cannot be sent.
+    pub(super) fn new(settings: config::Stripe, base_url: String) -> Result<Self, StripeError> {
+        let mut builder = stripe::ClientBuilder::new(settings.secret_key.reveal())
+            .timeout(CALL_TIMEOUT)
+            .request_strategy(RequestStrategy::Once);
+        if let Some(url) = &settings.api_url {
+            // Paths are appended to it as it stands.
+            builder = builder.url(format!("{url}/"));
+        }
+        Ok(Self {
+            client: builder.build()?,
+            settings,
+            base_url,
+        })
+    }
+
+    #[must_use]
+    pub fn settings(&self) -> &config::Stripe {
+        &self.settings
+    }
+
+    /// Opens a checkout for a stored purchase. `customer` is Stripe's name for a buyer who has kept a card before.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn open_checkout(
+        &self,
+        purchase: &Purchase,
+        options: &CheckoutOptions,
+        customer: Option<&str>,
+    ) -> Result<Opened, CallError> {
+        let back = format!("{}/account/credits?purchase={}", self.base_url, purchase.id);
+        let mut request = CreateCheckoutSession::new()
+            .mode(CheckoutSessionMode::Payment)
+            .client_reference_id(purchase.id.as_str())
+            .metadata(metadata(purchase))
+            .line_items(line_items(purchase)?)
+            .payment_intent_data(intent_data(purchase, options))
+            .allowed_payment_method_types(self.methods(options)?)
+            .success_url(back.as_str())
+            .cancel_url(format!("{back}&left=1"));
+        request = match customer {
+            Some(customer) => request.customer(customer),
+            None if options.save_method => request.customer_creation(CreateCheckoutSessionCustomerCreation::Always),
+            None => request,
+        };
+        let session = self.call(&request, Some(purchase.id.as_str())).await?;
+        match session.url {
+            Some(url) => Ok(Opened {
+                reference: session.id.to_string(),
+                url,
+            }),
+            None => Err(CallError::Refused("the checkout has no page".to_owned())),
+        }
+    }
+
+    /// Charges a saved method for a stored top-up, without its owner.
+    ///
+    /// # Errors
+    /// `Refused` when nothing was or will be charged.
+    pub async fn charge(&self, purchase: &Purchase, method: &PaymentMethod) -> Result<PurchaseSeen, CallError> {
+        let request = CreatePaymentIntent::new(cents(purchase)?, Currency::USD)
+            .customer(method.customer_ref.as_str())
+            .payment_method(method.method_ref.as_str())
+            .off_session(CreatePaymentIntentOffSession::Bool(true))
+            .confirm(true)
+            .automatic_payment_methods(CreatePaymentIntentAutomaticPaymentMethods {
+                allow_redirects: Some(CreatePaymentIntentAutomaticPaymentMethodsAllowRedirects::Never),
+                enabled: true,
+            })
+            .description(format!("Credits, automatic top-up {}", purchase.id))
+            .metadata(metadata(purchase));
+        match self.attempt(&request, Some(purchase.id.as_str())).await {
+            Ok(intent) => Ok(self.seen_top_up(&intent)),
+            // A declined payment is an object too.
+            Err(StripeError::Stripe(error, 402)) if error.payment_intent.is_some() => {
+                let intent = error.payment_intent.as_ref().map(|intent| self.seen_top_up(intent));
+                intent.ok_or_else(|| CallError::Refused("declined".to_owned()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn refund(&self, payment: &str, refund: &Refund) -> Result<RefundSeen, CallError> {
+        let cents = refund.amount.to_cents();
+        let cents = cents.ok_or_else(|| CallError::Refused("not whole cents".to_owned()))?;
+        let metadata = HashMap::from([(REFUND.to_owned(), refund.id.to_string())]);
+        let request = CreateRefund::new()
+            .payment_intent(payment)
+            .amount(cents)
+            .metadata(metadata);
+        let made = self.call(&request, Some(refund.id.as_str())).await?;
+        seen::refund(&made).ok_or_else(|| CallError::Failed("the refund names no payment".to_owned()))
+    }
+
+    /// Forgets a saved method; one that is gone already is fine.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn forget(&self, method: &str) -> Result<(), CallError> {
+        let key = format!("detach:{method}");
+        match self.attempt(&Detach(method.to_owned()), Some(&key)).await {
+            Ok(_) | Err(StripeError::Stripe(_, 404)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What there is to see where an event points at. Empty when it is gone, or none of ours. A purchase comes before what
+    /// happened to it, since it may be news as well.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn look(&self, hint: &Hint) -> Result<Vec<Seen>, CallError> {
+        match hint {
+            Hint::Checkout(id) => Ok(self.checkout(id).await?.map(Seen::Purchase).into_iter().collect()),
+            Hint::Payment(id) => Ok(self.payment(id).await?.map(Seen::Purchase).into_iter().collect()),
+            Hint::Refund(id) => {
+                let found = self.find(&RetrieveRefund::new(id.as_str())).await?;
+                self.after_payment(found.as_ref().and_then(seen::refund).map(Seen::Refund))
+                    .await
+            }
+            Hint::RefundsOf(payment) => {
+                let mut seen: Vec<Seen> = self.payment(payment).await?.map(Seen::Purchase).into_iter().collect();
+                let refunds = self.refunds_of(payment).await?;
+                seen.extend(refunds.iter().filter_map(seen::refund).map(Seen::Refund));
+                Ok(seen)
+            }
+            Hint::Dispute(id) => {
+                let found = self.find(&RetrieveDispute::new(id.as_str())).await?;
+                self.after_payment(found.as_ref().and_then(seen::dispute).map(Seen::Dispute))
+                    .await
+            }
+            Hint::FraudWarning(id) => {
+                let found = self.find(&RetrieveRadarEarlyFraudWarning::new(id.as_str())).await?;
+                self.after_payment(found.as_ref().and_then(seen::warning).map(Seen::FraudWarning))
+                    .await
+            }
+        }
+    }
+
+    /// A checkout by its id.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn checkout(&self, id: &str) -> Result<Option<PurchaseSeen>, CallError> {
+        match self.find(&RetrieveCheckoutSession::new(id)).await? {
+            Some(session) => self.seen_checkout(&session).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What a payment says about the purchase it belongs to. `None` when it is none of ours.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn payment(&self, id: &str) -> Result<Option<PurchaseSeen>, CallError> {
+        let Some(intent) = self.find(&RetrievePaymentIntent::new(id)).await? else {
+            return Ok(None);
+        };
+        match intent.metadata.get(KIND).map(String::as_str) {
+            Some(kind) if kind == PurchaseKind::TopUp.name() => Ok(Some(self.seen_top_up(&intent))),
+            Some(_) => {
+                let found = self.call(&ListCheckoutSession::new().payment_intent(id), None).await?;
+                match found.data.first() {
+                    Some(session) => self.seen_checkout(session).await.map(Some),
+                    None => Ok(None),
+                }
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// The checkout of a purchase whose answer never came.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn find_checkout(&self, purchase: &Purchase) -> Result<Option<PurchaseSeen>, CallError> {
+        let request = ListCheckoutSession::new().created(around(purchase)).limit(PAGE);
+        let sessions = self
+            .pages(request, |request, last: &CheckoutSession| {
+                request.starting_after(last.id.to_string())
+            })
+            .await?;
+        let is_its = |session: &&CheckoutSession| session.client_reference_id.as_deref() == Some(purchase.id.as_str());
+        match sessions.iter().find(is_its) {
+            Some(session) => self.seen_checkout(session).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The payment of a top-up whose answer never came.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn find_payment(&self, purchase: &Purchase) -> Result<Option<PurchaseSeen>, CallError> {
+        let request = ListPaymentIntent::new().created(around(purchase)).limit(PAGE);
+        let intents = self
+            .pages(request, |request, last: &PaymentIntent| {
+                request.starting_after(last.id.to_string())
+            })
+            .await?;
+        let is_its =
+            |intent: &&PaymentIntent| intent.metadata.get(PURCHASE).map(String::as_str) == Some(purchase.id.as_str());
+        Ok(intents.iter().find(is_its).map(|intent| self.seen_top_up(intent)))
+    }
+
+    /// The refund that `refund` became, if it was sent.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn find_refund(&self, payment: &str, refund: &Refund) -> Result<Option<RefundSeen>, CallError> {
+        let made = self.refunds_of(payment).await?;
+        let mut seen = made.iter().filter_map(seen::refund);
+        Ok(seen.find(|seen| seen.ours.as_ref() == Some(&refund.id)))
+    }
+
+    /// What happened from one second to another, both included, as far as it means something to us.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn events(&self, from: i64, to: i64) -> Result<Vec<Told>, CallError> {
+        let request = ListEvent::new().created(between(from, to)).limit(PAGE);
+        let events = self
+            .pages(request, |request, last: &Event| {
+                request.starting_after(last.id.to_string())
+            })
+            .await?;
+        Ok(events.iter().filter_map(seen::told).collect())
+    }
+
+    async fn refunds_of(&self, payment: &str) -> Result<Vec<stripe_shared::Refund>, CallError> {
+        let request = ListRefund::new().payment_intent(payment).limit(PAGE);
+        self.pages(request, |request, last: &stripe_shared::Refund| {
+            request.starting_after(last.id.to_string())
+        })
+        .await
+    }
+
+    /// `seen` with the purchase that it happened to.
+    async fn after_payment(&self, seen: Option<Seen>) -> Result<Vec<Seen>, CallError> {
+        let payment = match &seen {
+            Some(Seen::Refund(seen)) => Some(&seen.payment),
+            Some(Seen::Dispute(seen)) => Some(&seen.payment),
+            Some(Seen::FraudWarning(seen)) => Some(&seen.payment),
+            Some(Seen::Purchase(_)) | None => None,
+        };
+        let purchase = match payment {
+            Some(payment) => self.payment(payment).await?,
+            None => None,
+        };
+        Ok(purchase.map(Seen::Purchase).into_iter().chain(seen).collect())
+    }
+
+    async fn seen_checkout(&self, session: &CheckoutSession) -> Result<PurchaseSeen, CallError> {
+        let intent = match &session.payment_intent {
+            Some(intent) => {
+                let request = RetrievePaymentIntent::new(intent.id().as_str());
+                self.find(&request.expand(vec!["payment_method".to_owned()])).await?
+            }
+            None => None,
+        };
+        Ok(seen::checkout(session, intent.as_ref(), self.settings.is_live()))
+    }
+
+    fn seen_top_up(&self, intent: &PaymentIntent) -> PurchaseSeen {
+        seen::top_up(intent, self.settings.is_live())
+    }
+
+    fn methods(&self, options: &CheckoutOptions) -> Result<Vec<MethodType>, CallError> {
+        let allowed = self.settings.methods.iter().filter(|method| {
+            let is_wanted = options.method.as_deref().is_none_or(|wanted| wanted == **method);
+            // Only cards can be kept.
+            is_wanted && (!options.save_method || **method == "card")
+        });
+        let types: Vec<MethodType> = allowed
+            .map(|method| match *method {
+                "crypto" => MethodType::Crypto,
+                _ => MethodType::Card,
+            })
+            .collect();
+        if types.is_empty() {
+            return Err(CallError::Refused(
+                "nothing that is switched on can pay for this".to_owned(),
+            ));
+        }
+        Ok(types)
+    }
+
+    /// All objects of a list.
+    async fn pages<R, T>(&self, request: R, after: impl Fn(R, &T) -> R) -> Result<Vec<T>, CallError>
+    where
+        R: StripeRequest<Output = List<T>> + Clone,
+        List<T>: miniserde::Deserialize,
+    {
+        let (mut all, mut next) = (Vec::new(), request.clone());
+        for _ in 0..PAGES_MAX {
+            let page = self.call(&next, None).await?;
+            all.extend(page.data);
+            match all.last() {
+                Some(last) if page.has_more => next = after(request.clone(), last),
+                _ => return Ok(all),
+            }
+        }
+        Err(CallError::Failed("a list is too long".to_owned()))
+    }
+
+    /// `None` for what does not exist.
+    async fn find<R>(&self, request: &R) -> Result<Option<R::Output>, CallError>
+    where
+        R: StripeRequest,
+        R::Output: miniserde::Deserialize,
+    {
+        match self.attempt(request, None).await {
+            Ok(found) => Ok(Some(found)),
+            Err(StripeError::Stripe(_, 404)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn call<R>(&self, request: &R, key: Option<&str>) -> Result<R::Output, CallError>
+    where
+        R: StripeRequest,
+        R::Output: miniserde::Deserialize,
+    {
+        Ok(self.attempt(request, key).await?)
+    }
+
+    /// Repeats what failed for a moment, each time with the same key: the library's own repetitions would send none.
+    async fn attempt<R>(&self, request: &R, key: Option<&str>) -> Result<R::Output, StripeError>
+    where
+        R: StripeRequest,
+        R::Output: miniserde::Deserialize,
+    {
+        let strategy = match key {
+            Some(key) => RequestStrategy::Idempotent(
+                IdempotencyKey::new(key).map_err(|error| StripeError::ConfigError(error.to_string()))?,
+            ),
+            None => RequestStrategy::Once,
+        };
+        let mut wait = RETRY_FIRST;
+        for _ in 1..TRIES {
+            match request
+                .customize()
+                .request_strategy(strategy.clone())
+                .send(&self.client)
+                .await
+            {
+                Err(error) if is_passing(&error) => tokio::time::sleep(wait).await,
+                other => return other,
+            }
+            wait *= 2;
+        }
+        request.customize().request_strategy(strategy).send(&self.client).await
+    }
+}
+
+/// Takes a payment method from its customer; the one call for which a whole crate would be too much.
+struct Detach(String);
+
+impl StripeRequest for Detach {
+    type Output = stripe_shared::PaymentMethod;
+
+    fn build(&self) -> RequestBuilder {
+        RequestBuilder::new(StripeMethod::Post, format!("/payment_methods/{}/detach", self.0))
+    }
+}
+
+/// Whether the same request may fare better in a moment.
+fn is_passing(error: &StripeError) -> bool {
+    match error {
+        StripeError::Stripe(_, status) => matches!(status, 409 | 429 | 500..),
+        StripeError::ClientError(_) | StripeError::Timeout => true,
+        StripeError::JSONDeserialize(_) | StripeError::ConfigError(_) => false,
+    }
+}
+
+fn metadata(purchase: &Purchase) -> HashMap<String, String> {
+    HashMap::from([
+        (PURCHASE.to_owned(), purchase.id.to_string()),
+        (KIND.to_owned(), purchase.kind.name().to_owned()),
+    ])
+}
+
+fn line_items(purchase: &Purchase) -> Result<Vec<CreateCheckoutSessionLineItems>, CallError> {
+    let item = |name: &str, cents: i64| {
+        let mut price = CreateCheckoutSessionLineItemsPriceData::new(Currency::USD);
+        price.unit_amount = Some(cents);
+        price.product_data = Some(ProductData::new(name));
+        let mut item = CreateCheckoutSessionLineItems::new();
+        item.price_data = Some(price);
+        item.quantity = Some(1);
+        item
+    };
+    let not_cents = || CallError::Refused("not whole cents".to_owned());
+    let mut items = vec![item("Credits", purchase.amount.to_cents().ok_or_else(not_cents)?)];
+    let fee = purchase.fee.to_cents().ok_or_else(not_cents)?;
+    if fee > 0 {
+        items.push(item("Fee", fee));
+    }
+    Ok(items)
+}
+
+fn intent_data(purchase: &Purchase, options: &CheckoutOptions) -> CreateCheckoutSessionPaymentIntentData {
+    let mut data = CreateCheckoutSessionPaymentIntentData::new();
+    data.metadata = Some(metadata(purchase));
+    data.description = Some(format!("Credits, purchase {}", purchase.id));
+    if options.save_method {
+        data.setup_future_usage = Some(CreateCheckoutSessionPaymentIntentDataSetupFutureUsage::OffSession);
+    }
+    data
+}
+
+fn cents(purchase: &Purchase) -> Result<i64, CallError> {
+    let cents = purchase.price().to_cents();
+    cents.ok_or_else(|| CallError::Refused("not whole cents".to_owned()))
+}
+
+fn around(purchase: &Purchase) -> RangeQueryTs {
+    let created = purchase.created.seconds();
+    between(created - SEARCH_SECS, created + SEARCH_SECS)
+}
+
+fn between(from: i64, to: i64) -> RangeQueryTs {
+    RangeQueryTs::Bounds(RangeBoundsTs {
+        gte: Some(from),
+        lte: Some(to),
+        ..RangeBoundsTs::default()
+    })
+}
+
+impl From<StripeError> for CallError {
+    fn from(error: StripeError) -> Self {
+        let StripeError::Stripe(error, status) = error else {
+            return Self::Failed(error.to_string());
+        };
+        let message = error.message.unwrap_or_else(|| format!("status {status}"));
+        // A wrong key is for the operator to mend, and a key used twice says nothing about the first request.
+        let is_refusal = matches!(status, 400 | 402 | 404) && error.type_ != ApiErrorsType::IdempotencyError;
+        match is_refusal {
+            true => Self::Refused(message),
+            false => Self::Failed(format!("{status}: {message}")),
+        }
+    }
+}
+
+/// The only currency credits are sold in, as Stripe writes it.
+fn is_ours(currency: Option<&Currency>) -> bool {
+    currency.is_some_and(|currency| currency.to_string() == CURRENCY)
+}
