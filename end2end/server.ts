@@ -57,6 +57,48 @@ export async function startServer(name: string, settings: Record<string, string>
   return { baseUrl, dataDir, log, process: child, stop };
 }
 
+export const STRIPE_KEY = "sk_test_standin";
+
+/** A stand-in of Stripe, as crates/fake-stripe describes it. */
+export interface StandIn {
+  /** With a slash at its end, as TOLLWAY_STRIPE_API_URL may be. */
+  url: string;
+  /** Makes something happen; answers with the object it happened to. */
+  control(command: string, order: object): Promise<unknown>;
+  stop(): Promise<void>;
+}
+
+/** Starts one that sends its events to `webhookUrl`, signed with each of `secrets`. */
+export async function startStripe(webhookUrl: string, secrets: string[]): Promise<StandIn> {
+  const url = `http://127.0.0.1:${await freePort()}/`;
+  const signed = secrets.flatMap((secret) => ["--webhook-secret", secret]);
+  const child = spawn(
+    required("TOLLWAY_FAKE_STRIPE"),
+    ["--addr", new URL(url).host, "--secret-key", STRIPE_KEY, "--webhook-url", webhookUrl, ...signed],
+    { stdio: ["ignore", "ignore", "inherit"] },
+  );
+  const control = async (command: string, order: object) => {
+    const answer = await fetch(`${url}_control/${command}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(order),
+    });
+    const text = await answer.text();
+    if (!answer.ok) throw new Error(`the stand-in refuses ${command}: ${text}`);
+    return text ? JSON.parse(text) : undefined;
+  };
+  const stop = () => end(child);
+  const deadline = Date.now() + START_LIMIT_MS;
+  while (!(await fetch(`${url}_control/requests`).catch(() => undefined))?.ok) {
+    if (Date.now() > deadline || hasEnded(child)) {
+      await stop();
+      throw new Error("the stand-in of Stripe does not start");
+    }
+    await sleep(50);
+  }
+  return { url, control, stop };
+}
+
 function serve(log: string, settings: Record<string, string>): ChildProcess {
   const output = openSync(log, "w");
   // Not the whole environment: a developer's provider keys or database must not find their way into a test.

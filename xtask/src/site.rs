@@ -41,6 +41,11 @@ pub fn build_server(workspace: &Workspace, profile: Profile) -> Result<()> {
     process::check(&mut command)
 }
 
+/// The stand-in of Stripe, for the browser journeys.
+pub fn build_fake_stripe(workspace: &Workspace) -> Result<()> {
+    process::check(cargo(workspace).args(["build", "--bin", "fake-stripe"]))
+}
+
 pub fn build_site(workspace: &Workspace, profile: Profile) -> Result<()> {
     let site = workspace.site();
     fs::create_dir_all(site.join(PKG)).with_context(|| format!("creating {}", site.display()))?;

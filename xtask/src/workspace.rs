@@ -54,7 +54,11 @@ impl Workspace {
     }
 
     pub fn server_binary(&self, profile: Profile) -> PathBuf {
-        self.target.join(profile.folder()).join("tollway")
+        self.binary(profile, "tollway")
+    }
+
+    pub fn binary(&self, profile: Profile, name: &str) -> PathBuf {
+        self.target.join(profile.folder()).join(name)
     }
 
     pub fn end2end(&self) -> PathBuf {

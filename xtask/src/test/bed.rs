@@ -69,10 +69,14 @@ impl<'a> Bed<'a> {
             .prefix("e2e-")
             .tempdir_in(&self.workspace.target)?;
         site::copy_built(self.workspace, Profile::Dev, folder.path())?;
+        site::build_fake_stripe(self.workspace)?;
+        let stand_in = self.workspace.binary(Profile::Dev, "fake-stripe");
+        std::fs::hard_link(stand_in, folder.path().join("fake-stripe")).context("linking the stand-in of Stripe")?;
         let folder = self.built.insert(folder).path();
         Ok(vec![
             ("TOLLWAY_BIN", folder.join("tollway").into()),
             ("TOLLWAY_SITE_ROOT", folder.join("site").into()),
+            ("TOLLWAY_FAKE_STRIPE", folder.join("fake-stripe").into()),
         ])
     }
 
