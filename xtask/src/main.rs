@@ -1,5 +1,6 @@
 //! What a Makefile would hold: set-up, run, watch and test, from a fresh clone with nothing but Rust and package registries.
 
+mod bench;
 mod browser;
 mod cargo;
 mod debian;
@@ -14,6 +15,7 @@ mod python;
 mod run;
 mod site;
 mod test;
+mod torture;
 mod workspace;
 
 use std::io::Write as _;
@@ -36,6 +38,12 @@ enum Task {
     Dev(run::Options),
     /// Run all tests, or some parts of them; installs what they need.
     Test(test::Options),
+    /// Do the worst to real servers, and see whether the books survive it.
+    #[command(subcommand)]
+    Torture(torture::Torture),
+    /// Measure how fast it is, against the targets.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Run only the local model, in the foreground.
     LocalModel {
         /// Port on 127.0.0.1 [default: a free one].
@@ -67,6 +75,8 @@ fn carry_out(task: Task) -> Result<ExitCode> {
         Task::Run(options) => run::run(&workspace, options),
         Task::Dev(options) => dev::dev(&workspace, options),
         Task::Test(options) => test::test(&workspace, &options),
+        Task::Torture(torture) => torture::torture(&workspace, torture),
+        Task::Bench(bench) => bench::bench(&workspace, &bench),
         Task::LocalModel { port } => serve_local_model(&workspace, port),
         Task::Pg => serve_postgres(&workspace),
     }

@@ -19,15 +19,17 @@ use crate::workspace::{Workspace, is_program, on_path};
 const START_LIMIT: Duration = Duration::from_secs(30);
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
-/// Durability is of no use to a cluster that is thrown away.
-const SETTINGS: [&str; 7] = [
+const SETTINGS: [&str; 3] = [
     "listen_addresses=127.0.0.1",
     "max_connections=200",
+    "log_min_messages=fatal",
+];
+/// Durability is of no use to a cluster that is thrown away.
+const CARELESS: [&str; 4] = [
     "fsync=off",
     "synchronous_commit=off",
     "full_page_writes=off",
     "autovacuum=off",
-    "log_min_messages=fatal",
 ];
 
 /// A running cluster. Dropping it stops and removes it.
@@ -41,6 +43,15 @@ pub struct Cluster {
 
 impl Cluster {
     pub fn start(workspace: &Workspace) -> Result<Self> {
+        Self::start_with(workspace, &CARELESS)
+    }
+
+    /// As safe and as slow as one that is kept.
+    pub fn start_durable(workspace: &Workspace) -> Result<Self> {
+        Self::start_with(workspace, &[])
+    }
+
+    fn start_with(workspace: &Workspace, settings: &[&str]) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("tollway-pg-")
             .permissions(fs::Permissions::from_mode(0o755))
@@ -55,7 +66,7 @@ impl Cluster {
         let password = random_hex()?;
         initialise(&programs, user.as_ref(), &home, &password)?;
         let port = loopback::free_port()?;
-        let server = serve(workspace, &programs, user.as_ref(), &home, port)?;
+        let server = serve(workspace, &programs, user.as_ref(), &home, port, settings)?;
         let url = format!("postgres://postgres:{password}@127.0.0.1:{port}/postgres");
         Ok(Self {
             url,
@@ -169,7 +180,14 @@ fn initialise(programs: &Programs, user: Option<&User>, home: &Path, password: &
     Ok(fs::remove_file(password_file)?)
 }
 
-fn serve(workspace: &Workspace, programs: &Programs, user: Option<&User>, home: &Path, port: u16) -> Result<Daemon> {
+fn serve(
+    workspace: &Workspace,
+    programs: &Programs,
+    user: Option<&User>,
+    home: &Path,
+    port: u16,
+    settings: &[&str],
+) -> Result<Daemon> {
     let mut command = programs.command("postgres", user)?;
     command
         .arg("-D")
@@ -177,7 +195,7 @@ fn serve(workspace: &Workspace, programs: &Programs, user: Option<&User>, home: 
         .args(["-p", &port.to_string()])
         .arg("-k")
         .arg(home);
-    for setting in SETTINGS {
+    for setting in SETTINGS.iter().chain(settings) {
         command.args(["-c", setting]);
     }
     let server = Daemon::spawn(

@@ -16,6 +16,7 @@ use runner::Selection;
 
 use crate::cargo::{WASM_TARGET, cargo, ensure_wasm_target};
 use crate::process::{self, Interrupted};
+use crate::torture;
 use crate::workspace::Workspace;
 
 #[derive(clap::Args)]
@@ -37,6 +38,8 @@ pub enum Part {
     Store,
     /// The server over HTTP, with scripted providers behind it.
     Api,
+    /// Little money, many callers and kill -9, in short.
+    Torture,
     /// The server with the local model behind it.
     Model,
     /// Journeys in a browser.
@@ -69,12 +72,13 @@ pub fn test(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
 }
 
 impl Part {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Fmt,
         Self::Clippy,
         Self::Unit,
         Self::Store,
         Self::Api,
+        Self::Torture,
         Self::Model,
         Self::E2e,
     ];
@@ -86,6 +90,7 @@ impl Part {
             Self::Unit => "unit",
             Self::Store => "store",
             Self::Api => "api",
+            Self::Torture => "torture",
             Self::Model => "model",
             Self::E2e => "e2e",
         }
@@ -145,6 +150,7 @@ fn carry_out(part: Part, bed: &mut Bed<'_>) -> Result<Counts> {
             let environment = [bed.postgres()?, bed.python()?];
             runner::run(bed.workspace, Selection::Api, &environment)
         }
+        Part::Torture => torture_shortly(bed),
         Part::Model => {
             let environment = [bed.postgres()?, bed.model()?, bed.python()?];
             runner::run(bed.workspace, Selection::Model, &environment)
@@ -155,6 +161,18 @@ fn carry_out(part: Part, bed: &mut Bed<'_>) -> Result<Counts> {
             runner::playwright(bed.workspace, &environment)
         }
     }
+}
+
+fn torture_shortly(bed: &mut Bed<'_>) -> Result<Counts> {
+    let options = torture::Options::short();
+    torture::build(bed.workspace, &options)?;
+    let cluster = bed.cluster()?.url.clone();
+    let passed = torture::money(bed.workspace, &options, &cluster)?;
+    Ok(Counts {
+        passed: u64::from(passed),
+        failed: u64::from(!passed),
+        skipped: 0,
+    })
 }
 
 fn fmt(workspace: &Workspace) -> Result<Counts> {

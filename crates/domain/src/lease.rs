@@ -66,14 +66,19 @@ impl Lease {
     /// # Errors
     /// What there is, when that is less than `least` or nothing.
     pub fn take_at_least(&self, wanted: NanoUsd, least: NanoUsd, now: Micros) -> Result<NanoUsd, NanoUsd> {
-        loop {
-            let available = self.remaining().min(wanted);
-            if available < least || !available.is_positive() {
-                return Err(available.max(NanoUsd::ZERO));
-            }
-            if self.take(available, now) {
-                return Ok(available);
-            }
+        self.last_used.store(now.get(), Ordering::Relaxed);
+        let part = |remaining: i64| {
+            let part = remaining.min(wanted.get());
+            (part > 0 && part >= least.get()).then_some(part)
+        };
+        let taken = self
+            .remaining
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |remaining| {
+                remaining.checked_sub(part(remaining)?)
+            });
+        match taken {
+            Ok(before) => Ok(NanoUsd::new(before).min(wanted)),
+            Err(available) => Err(NanoUsd::new(available).min(wanted).max(NanoUsd::ZERO)),
         }
     }
 

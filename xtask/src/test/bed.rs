@@ -35,12 +35,15 @@ impl<'a> Bed<'a> {
 
     /// A cluster on which every test makes databases of its own.
     pub fn postgres(&mut self) -> Result<Setting> {
+        Ok(("TOLLWAY_TEST_PG_URL", self.cluster()?.url.clone().into()))
+    }
+
+    pub fn cluster(&mut self) -> Result<&Cluster> {
         let cluster = match self.cluster.take() {
             Some(cluster) => cluster,
             None => Cluster::start(self.workspace).context("starting a PostgreSQL cluster")?,
         };
-        let url = self.cluster.insert(cluster).url.clone();
-        Ok(("TOLLWAY_TEST_PG_URL", url.into()))
+        Ok(self.cluster.insert(cluster))
     }
 
     pub fn model(&mut self) -> Result<Setting> {
