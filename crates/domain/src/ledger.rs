@@ -112,16 +112,11 @@ impl Transfer {
     /// What must be equal when the same idempotency key comes again: kind and legs, independent of their order.
     #[must_use]
     pub fn body(&self) -> String {
-        let mut sums: BTreeMap<String, i128> = BTreeMap::new();
-        for leg in &self.legs {
-            let entry = sums.entry(leg.account.to_string()).or_default();
-            *entry = entry.saturating_add(i128::from(leg.amount.get()));
-        }
-        let legs: Vec<String> = sums
-            .into_iter()
-            .map(|(account, amount)| format!("{account}={amount}"))
-            .collect();
-        format!("{}:{}", self.kind.name(), legs.join(","))
+        let legs = self.legs.iter();
+        body(
+            self.kind.name(),
+            legs.map(|leg| (leg.account.to_string(), leg.amount.get())),
+        )
     }
 
     /// SHA-256 of [`Transfer::body`] in lowercase hex: what is stored to tell a repetition from a mistake.
@@ -155,6 +150,13 @@ pub fn legs(from: LedgerAccount, to: LedgerAccount, amount: NanoUsd) -> Vec<Leg>
         },
         Leg { account: to, amount },
     ]
+}
+
+/// [`Transfer::request_hash`] of a transfer as it is stored: the name of its kind, and its legs as accounts and amounts in
+/// nano-dollars.
+#[must_use]
+pub fn request_hash(kind: &str, legs: impl IntoIterator<Item = (String, i64)>) -> String {
+    hex(&Sha256::digest(body(kind, legs).as_bytes()))
 }
 
 /// The same legs the other way round.
@@ -276,6 +278,19 @@ impl fmt::Display for LedgerAccount {
     }
 }
 
+fn body(kind: &str, legs: impl IntoIterator<Item = (String, i64)>) -> String {
+    let mut sums: BTreeMap<String, i128> = BTreeMap::new();
+    for (account, amount) in legs {
+        let sum = sums.entry(account).or_default();
+        *sum = sum.saturating_add(i128::from(amount));
+    }
+    let legs: Vec<String> = sums
+        .into_iter()
+        .map(|(account, amount)| format!("{account}={amount}"))
+        .collect();
+    format!("{kind}:{}", legs.join(","))
+}
+
 fn sum(legs: &[Leg]) -> i128 {
     legs.iter()
         .fold(0, |total, leg| total.saturating_add(i128::from(leg.amount.get())))
@@ -351,5 +366,9 @@ mod tests {
         let body = |legs: Vec<Leg>| Transfer { legs, ..transfer(&[]) }.body();
         assert_eq!(body(vec![to(5), from(-5)]), body(vec![from(-5), to(5)]));
         assert_ne!(body(vec![to(5), from(-5)]), body(vec![from(-6), to(6)]));
+        let stored = [("promotions".to_owned(), 5), ("house_cost".to_owned(), -5)];
+        let legs = vec![to(2), from(-5), to(3)];
+        let transfer = Transfer { legs, ..transfer(&[]) };
+        assert_eq!(request_hash("grant", stored), transfer.request_hash());
     }
 }

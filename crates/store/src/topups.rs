@@ -180,7 +180,7 @@ pub async fn begin(tx: &mut Tx, purchase: &Purchase) -> Result<bool> {
         concat!(
             "UPDATE topup_settings AS s SET updated_us = s.updated_us WHERE s.account_id = $2 AND ",
             is_due!(),
-            " RETURNING s.account_id"
+            " RETURNING account_id"
         ),
         Period::Daily.start(purchase.created).get(),
         purchase.account.as_str(),

@@ -44,108 +44,39 @@ struct Spent {
 ///
 /// # Errors
 /// `Unavailable` for a node that was fenced.
-pub async fn lease<'a>(
-    tx: &mut Tx,
-    node: &NodeId,
+pub fn lease<'a>(
+    tx: &'a mut Tx,
+    node: &'a NodeId,
     owner: impl Into<LimitOwner<'a>>,
     amount: NanoUsd,
     now: Micros,
-) -> Result<bool> {
-    let owner = owner.into();
-    let Some((limit, reset)) = limit_of(tx, owner).await? else {
-        return Ok(false);
-    };
-    let Some(limit) = limit else { return Ok(true) };
-    if !amount.is_positive() {
-        return Ok(true);
-    }
-    nodes::refuse_fenced(tx, node).await?;
-    let window = Window::at(reset, now);
-    if !deduct(tx, owner, window, amount, limit).await? {
-        // Either the limit is reached or the window has no row yet; another node may be making it now.
-        open(tx, owner, window).await?;
-        if !deduct(tx, owner, window, amount, limit).await? {
-            return Ok(false);
-        }
-    }
-    execute!(
-        tx,
-        "INSERT INTO spend_leases (node_id, owner, period_start_us, period_end_us, leased_nano)
-         VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (node_id, owner, period_start_us, period_end_us)
-         DO UPDATE SET leased_nano = spend_leases.leased_nano + excluded.leased_nano",
-        node.as_str(),
-        owner.stored(),
-        window.start,
-        window.end,
-        amount.get(),
-    )?;
-    Ok(true)
+) -> impl Future<Output = Result<bool>> + Send + 'a {
+    lease_from(tx, node, owner.into(), amount, now)
 }
 
 /// The most that [`lease`] would give now, never below zero. `None` when the owner has no limit or there is no such owner.
 ///
 /// # Errors
 /// Of the database only.
-pub async fn lease_available<'a>(
-    tx: &mut Tx,
+pub fn lease_available<'a>(
+    tx: &'a mut Tx,
     owner: impl Into<LimitOwner<'a>>,
     now: Micros,
-) -> Result<Option<NanoUsd>> {
-    let owner = owner.into();
-    let Some((Some(limit), reset)) = limit_of(tx, owner).await? else {
-        return Ok(None);
-    };
-    let window = Window::at(reset, now);
-    let (used, leased) = match taken_in(tx, owner, window).await? {
-        Some(row) => row,
-        None => (used_in(tx, owner, window).await?, 0),
-    };
-    let rest = limit.get().saturating_sub(used).saturating_sub(leased);
-    Ok(Some(NanoUsd::new(rest.max(0))))
+) -> impl Future<Output = Result<Option<NanoUsd>>> + Send + 'a {
+    available(tx, owner.into(), now)
 }
 
 /// Gives back up to `amount` of what the node has leased from the owner, oldest period first.
 ///
 /// # Errors
 /// Of the database only.
-pub async fn return_lease<'a>(
-    tx: &mut Tx,
-    node: &NodeId,
+pub fn return_lease<'a>(
+    tx: &'a mut Tx,
+    node: &'a NodeId,
     owner: impl Into<LimitOwner<'a>>,
     amount: NanoUsd,
-) -> Result<()> {
-    let owner = owner.into().stored();
-    // Writes nothing new: locks the rows in the order that everyone locks them in.
-    execute!(
-        tx,
-        "UPDATE spend_limits SET leased_nano = leased_nano WHERE owner = $1 AND leased_nano > 0",
-        owner.as_str()
-    )?;
-    let leases = fetch_all!(
-        (i64, i64, i64),
-        tx,
-        "SELECT period_start_us, period_end_us, leased_nano FROM spend_leases
-         WHERE node_id = $1 AND owner = $2 AND leased_nano > 0 ORDER BY period_start_us, period_end_us",
-        node.as_str(),
-        owner.as_str(),
-    )?;
-    let mut left = amount.get();
-    for (start, end, leased) in leases {
-        let returned = leased.min(left);
-        if returned <= 0 {
-            break;
-        }
-        left = left.saturating_sub(returned);
-        let spent = Spent {
-            owner: owner.clone(),
-            window: Window { start, end },
-            cost: 0,
-            from_lease: returned,
-        };
-        apply(tx, node, &[spent]).await?;
-    }
-    Ok(())
+) -> impl Future<Output = Result<()>> + Send + 'a {
+    return_to(tx, node, owner.into().stored(), amount)
 }
 
 /// Gives back all that the node has leased from limits: at its end, and at its start in case it died.
@@ -203,6 +134,84 @@ pub(crate) async fn lock(tx: &mut Tx, generations: &[&Generation]) -> Result<()>
         ")",
         ") ORDER BY id COLLATE \"C\" FOR NO KEY UPDATE"
     )?;
+    Ok(())
+}
+
+async fn lease_from(tx: &mut Tx, node: &NodeId, owner: LimitOwner<'_>, amount: NanoUsd, now: Micros) -> Result<bool> {
+    let Some((limit, reset)) = limit_of(tx, owner).await? else {
+        return Ok(false);
+    };
+    let Some(limit) = limit else { return Ok(true) };
+    if !amount.is_positive() {
+        return Ok(true);
+    }
+    nodes::refuse_fenced(tx, node).await?;
+    let window = Window::at(reset, now);
+    if !deduct(tx, owner, window, amount, limit).await? {
+        // Either the limit is reached or the window has no row yet; another node may be making it now.
+        open(tx, owner, window).await?;
+        if !deduct(tx, owner, window, amount, limit).await? {
+            return Ok(false);
+        }
+    }
+    execute!(
+        tx,
+        "INSERT INTO spend_leases (node_id, owner, period_start_us, period_end_us, leased_nano)
+         VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (node_id, owner, period_start_us, period_end_us)
+         DO UPDATE SET leased_nano = spend_leases.leased_nano + excluded.leased_nano",
+        node.as_str(),
+        owner.stored(),
+        window.start,
+        window.end,
+        amount.get(),
+    )?;
+    Ok(true)
+}
+
+async fn available(tx: &mut Tx, owner: LimitOwner<'_>, now: Micros) -> Result<Option<NanoUsd>> {
+    let Some((Some(limit), reset)) = limit_of(tx, owner).await? else {
+        return Ok(None);
+    };
+    let window = Window::at(reset, now);
+    let (used, leased) = match taken_in(tx, owner, window).await? {
+        Some(row) => row,
+        None => (used_in(tx, owner, window).await?, 0),
+    };
+    let rest = limit.get().saturating_sub(used).saturating_sub(leased);
+    Ok(Some(NanoUsd::new(rest.max(0))))
+}
+
+async fn return_to(tx: &mut Tx, node: &NodeId, owner: String, amount: NanoUsd) -> Result<()> {
+    // Writes nothing new: locks the rows in the order that everyone locks them in.
+    execute!(
+        tx,
+        "UPDATE spend_limits SET leased_nano = leased_nano WHERE owner = $1 AND leased_nano > 0",
+        owner.as_str()
+    )?;
+    let leases = fetch_all!(
+        (i64, i64, i64),
+        tx,
+        "SELECT period_start_us, period_end_us, leased_nano FROM spend_leases
+         WHERE node_id = $1 AND owner = $2 AND leased_nano > 0 ORDER BY period_start_us, period_end_us",
+        node.as_str(),
+        owner.as_str(),
+    )?;
+    let mut left = amount.get();
+    for (start, end, leased) in leases {
+        let returned = leased.min(left);
+        if returned <= 0 {
+            break;
+        }
+        left = left.saturating_sub(returned);
+        let spent = Spent {
+            owner: owner.clone(),
+            window: Window { start, end },
+            cost: 0,
+            from_lease: returned,
+        };
+        apply(tx, node, &[spent]).await?;
+    }
     Ok(())
 }
 

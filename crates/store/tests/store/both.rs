@@ -82,8 +82,21 @@ impl Db {
 }
 
 pub fn on_sqlite<F: Future<Output = ()> + Send + 'static>(body: fn(Db) -> F) {
+    on_sqlite_in(tempfile::tempdir().unwrap(), body);
+}
+
+/// In a folder that lives in memory, where the system has one: for tests of rules that are not about the disk.
+pub fn on_sqlite_in_memory<F: Future<Output = ()> + Send + 'static>(body: fn(Db) -> F) {
+    on_sqlite_in(
+        tempfile::tempdir_in("/dev/shm")
+            .or_else(|_| tempfile::tempdir())
+            .unwrap(),
+        body,
+    );
+}
+
+fn on_sqlite_in<F: Future<Output = ()> + Send + 'static>(directory: tempfile::TempDir, body: fn(Db) -> F) {
     run(async move {
-        let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", directory.path().join("test.db").display());
         let ended = with_store(&url, body).await;
         directory.close().unwrap();

@@ -234,13 +234,13 @@ on_both! {
 
     async fn a_changed_use_of_a_key(db: Db) {
         let sql = "UPDATE spend_limits SET used_nano = used_nano - 1";
-        let key = "hash-k".to_owned();
-        assert_eq!(after(&db, sql).await, Difference::KeyUsed { key, stored: nano(129), generations: nano(130) });
+        let owner = "hash-k".to_owned();
+        assert_eq!(after(&db, sql).await, Difference::LimitUsed { owner, stored: nano(129), generations: nano(130) });
     }
 
     async fn a_changed_lease_of_a_key(db: Db) {
         let sql = "UPDATE spend_limits SET leased_nano = 7";
-        let key = "hash-k".to_owned();
-        assert_eq!(after(&db, sql).await, Difference::KeyLeased { key, stored: nano(7), leases: nano(0) });
+        let owner = "hash-k".to_owned();
+        assert_eq!(after(&db, sql).await, Difference::LimitLeased { owner, stored: nano(7), leases: nano(0) });
     }
 }
