@@ -138,13 +138,13 @@ impl Books for Model {
     }
 
     fn take(&mut self, from: &LedgerAccount, transfer: &Transfer) -> bool {
-        if self.keys.contains_key(&transfer.idempotency_key) {
-            return true;
-        }
         let to_fenced =
             |account: &LedgerAccount| matches!(account, LedgerAccount::Escrow(node, _) if self.is_fenced(node));
         if transfer.kind == TransferKind::LeaseTaken && transfer.legs.iter().any(|leg| to_fenced(&leg.account)) {
             return false;
+        }
+        if self.keys.contains_key(&transfer.idempotency_key) {
+            return true;
         }
         let change: i64 = transfer
             .legs

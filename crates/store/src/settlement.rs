@@ -16,7 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Settled {
     /// Those that had not been settled before, in the order they were given.
     pub new: Vec<GenerationId>,
-    /// Accounts whose costs were above the node's escrow, and by how much: taken from the customer, even below zero.
+    /// Accounts whose costs were above the node's escrow, and by how much: taken from the customer, even below zero. None
+    /// of a fenced node.
     pub overruns: Vec<(AccountId, NanoUsd)>,
     /// What the house bears because the node was fenced and customers' balances did not cover it.
     pub late: NanoUsd,
@@ -44,7 +45,13 @@ pub async fn settle(
     if nodes::is_fenced(tx, node).await? {
         let (covered, late) = covered(tx, node, &generations).await?;
         let settled = settle_checked(tx, node, covered.iter().collect(), ids, now).await?;
-        return Ok(Settled { late, ..settled });
+        // They went to nothing that the node still has: it must not count them to its next lease.
+        let overruns = Vec::new();
+        return Ok(Settled {
+            late,
+            overruns,
+            ..settled
+        });
     }
     settle_checked(tx, node, generations, ids, now).await
 }
