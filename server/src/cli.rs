@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::catalog_sync::{self, BUILT_IN, SyncError};
+use crate::checkout::{self, Checkout};
 use crate::clock;
 use crate::config::{Config, ConfigError};
 use clap::{Args, Parser, Subcommand};
@@ -13,6 +14,7 @@ use std::fmt::Display;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::{Command as Process, ExitCode, Stdio};
+use std::sync::Arc;
 use store::ledger::{Difference, Proof};
 use store::users::{self, NewUser};
 use store::{Store, StoreError, Tx};
@@ -43,6 +45,9 @@ enum Command {
     /// Check the books
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Buying credits
+    #[command(subcommand)]
+    Payments(PaymentsCommand),
     /// Manage people
     #[command(subcommand)]
     User(UserCommand),
@@ -99,6 +104,14 @@ enum LedgerCommand {
 }
 
 #[derive(Subcommand)]
+enum PaymentsCommand {
+    /// Ask the payment processor for everything its webhooks did not bring, now
+    ///
+    /// A running server does so by itself every minute.
+    Reconcile,
+}
+
+#[derive(Subcommand)]
 enum UserCommand {
     /// Create an administrator, or make an existing person one
     ///
@@ -140,6 +153,10 @@ enum CliError {
     NotAKey(&'static str),
     #[error("no such key, or it was deleted before")]
     NoKey,
+    #[error("the payment client cannot be made: {0}")]
+    Checkout(#[from] checkout::StartError),
+    #[error(transparent)]
+    Reconcile(#[from] checkout::ReconcileError),
     #[error("the books are wrong: {0}")]
     Ledger(Difference),
     #[error(transparent)]
@@ -176,6 +193,7 @@ async fn command(command: Command, config: &Config) -> Result<(), CliError> {
         Command::Catalog(CatalogCommand::Import(args)) => import(&store, config, args).await,
         Command::Catalog(CatalogCommand::Stats { json }) => stats(&store, json).await,
         Command::Ledger(LedgerCommand::Verify { json }) => verify(&store, json).await,
+        Command::Payments(PaymentsCommand::Reconcile) => reconcile(&store, config).await,
         Command::User(UserCommand::CreateAdmin { email, password_stdin }) => {
             create_admin(&store, &email, password_stdin).await
         }
@@ -241,6 +259,14 @@ async fn verify(store: &Store, json: bool) -> Result<(), CliError> {
             Err(CliError::Ledger(difference))
         }
     }
+}
+
+async fn reconcile(store: &Store, config: &Config) -> Result<(), CliError> {
+    let repaired = Checkout::new(config, store.clone(), Arc::default())?.reconcile().await?;
+    print(format!(
+        "{} events, {} purchases and {} refunds were behind and were looked at.",
+        repaired.events, repaired.purchases, repaired.refunds
+    ))
 }
 
 fn proof_json(proof: &Proof) -> serde_json::Value {

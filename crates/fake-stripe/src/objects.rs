@@ -99,7 +99,7 @@ pub(crate) fn checkout_session(id: &str, created: i64, cents: i64) -> Value {
         "recovered_from": null, "saved_payment_method_options": null, "setup_intent": null,
         "shipping_address_collection": null, "shipping_cost": null, "shipping_options": [], "status": "open",
         "submit_type": null, "subscription": null, "success_url": null,
-        "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0}, "ui_mode": "hosted",
+        "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0}, "ui_mode": "hosted_page",
         "url": null, "wallet_options": null,
     })
 }
@@ -153,7 +153,8 @@ pub(crate) fn dispute(id: &str, created: i64, charge: &Value, cents: i64, status
         "evidence_details": {"due_by": created + 7 * 24 * 60 * 60, "enhanced_eligibility": {}, "has_evidence": false,
             "past_due": false, "submission_count": 0},
         "is_charge_refundable": false, "livemode": false, "metadata": {}, "payment_intent": charge["payment_intent"],
-        "payment_method_details": {"card": {"brand": "visa", "case_type": "chargeback", "network_reason_code": "10.4"},
+        "payment_method_details": {"card": {"brand": "visa", "case_type": "chargeback", "network": "visa",
+            "network_reason_code": "10.4"},
             "type": "card"},
         "reason": "fraudulent", "status": status,
     })

@@ -35,6 +35,8 @@ const CHECKPOINT: &str = "stripe:events";
 const OVERLAP_SECS: i64 = 10 * 60;
 /// How far back the first run looks: for so long the processor repeats its webhooks.
 const FIRST_SECS: i64 = 3 * 24 * 60 * 60;
+/// For so long the processor keeps its events.
+const KEPT_SECS: i64 = 30 * 24 * 60 * 60;
 /// After a long pause events are listed in steps, so that each step is kept when the next one fails.
 const STEP_SECS: i64 = 6 * 60 * 60;
 /// When a purchase without a word from the processor is looked up.
@@ -55,10 +57,14 @@ impl Checkout {
         let Some(stripe) = self.stripe() else {
             return Ok(Repaired::default());
         };
+        // One part's trouble must not hold up the others.
+        let events = self.missed_events(stripe).await;
+        let purchases = self.unfinished(stripe).await;
+        let refunds = self.unsent(stripe).await;
         Ok(Repaired {
-            events: self.missed_events(stripe).await?,
-            purchases: self.unfinished(stripe).await?,
-            refunds: self.unsent(stripe).await?,
+            events: events?,
+            purchases: purchases?,
+            refunds: refunds?,
         })
     }
 
@@ -68,25 +74,30 @@ impl Checkout {
         let kept = checkpoints::get(&mut tx, CHECKPOINT).await?;
         drop(tx);
         let kept = kept.and_then(|text| text.parse::<i64>().ok());
-        let mut from = kept.map_or(now - FIRST_SECS, |kept| kept - OVERLAP_SECS);
-        let mut taken = 0;
-        loop {
-            let to = now.min(from + STEP_SECS);
+        let mut from = kept.map_or(now - FIRST_SECS, |kept| (kept - OVERLAP_SECS).max(now - KEPT_SECS));
+        let (mut taken, mut unreadable) = (0, None);
+        while from < now {
             // The latest second is not over yet; the overlap covers it.
+            let to = now.min(from + STEP_SECS);
             let told = stripe.events(from, to).await?;
-            taken += self.take_all(stripe, told).await?;
-            let mut tx = self.store.begin().await?;
-            checkpoints::set(&mut tx, CHECKPOINT, &to.to_string(), clock::now()).await?;
-            tx.commit().await?;
-            if to >= now {
-                return Ok(taken);
+            taken += self.take_all(stripe, told, &mut unreadable).await?;
+            if unreadable.is_none() {
+                let mut tx = self.store.begin().await?;
+                checkpoints::set(&mut tx, CHECKPOINT, &to.to_string(), clock::now()).await?;
+                tx.commit().await?;
             }
             from = to;
         }
+        unreadable.map_or(Ok(taken), |error: CallError| Err(error.into()))
     }
 
-    /// Looks at each object once, however many events name it.
-    async fn take_all(&self, stripe: &Stripe, told: Vec<Told>) -> Result<usize, ReconcileError> {
+    /// Looks at each object once, however many events name it. What cannot be read is left for the next run.
+    async fn take_all(
+        &self,
+        stripe: &Stripe,
+        told: Vec<Told>,
+        unreadable: &mut Option<CallError>,
+    ) -> Result<usize, ReconcileError> {
         let mut fresh = Vec::new();
         let mut tx = self.store.read().await?;
         for event in told {
@@ -97,7 +108,13 @@ impl Checkout {
         drop(tx);
         let hints: BTreeSet<&Hint> = fresh.iter().map(|event| &event.hint).collect();
         for hint in hints {
-            let seen = stripe.look(hint).await?;
+            let seen = match stripe.look(hint).await {
+                Err(error @ CallError::Unreadable(_)) => {
+                    *unreadable = Some(error);
+                    continue;
+                }
+                other => other?,
+            };
             let mut tx = self.store.begin().await?;
             if !self.fits(&mut tx, &seen).await? {
                 continue;
@@ -134,7 +151,14 @@ impl Checkout {
         drop(tx);
         let mut looked_up = 0;
         for purchase in hanging.iter().filter(|purchase| is_worth_a_look(purchase, now)) {
-            let seen = match self.look_up(stripe, purchase).await? {
+            let found = match self.look_up(stripe, purchase).await {
+                Err(ReconcileError::Call(error @ CallError::Unreadable(_))) => {
+                    tracing::error!(purchase.id = %purchase.id, error.cause = %error, "a purchase cannot be looked up");
+                    continue;
+                }
+                other => other?,
+            };
+            let seen = match found {
                 Some(seen) => seen,
                 None if purchase.created < now.plus(-UNKNOWN_US) || purchase.kind == PurchaseKind::TopUp => {
                     never_made(purchase)
@@ -176,7 +200,12 @@ impl Checkout {
         let unsent = refunds::unsent(&mut tx, clock::now().plus(-UNSENT_US), ROWS_MAX).await?;
         drop(tx);
         for refund in &unsent {
-            self.send_refund(stripe, refund).await?;
+            match self.send_refund(stripe, refund).await {
+                Err(ReconcileError::Call(error @ CallError::Unreadable(_))) => {
+                    tracing::error!(refund.id = %refund.id, error.cause = %error, "a refund cannot be sent");
+                }
+                other => other?,
+            }
         }
         Ok(unsent.len())
     }

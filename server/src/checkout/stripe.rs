@@ -67,6 +67,9 @@ pub enum CallError {
     /// It is not known whether Stripe did it. Ask again with the same idempotency key, or look.
     #[error("Stripe cannot be asked now: {0}")]
     Failed(String),
+    /// Stripe answered in a shape that is not the one agreed on.
+    #[error("Stripe's answer cannot be read: {0}")]
+    Unreadable(String),
 }
 
 /// What our metadata calls the purchase, its kind, and the refund.
@@ -518,8 +521,10 @@ fn between(from: i64, to: i64) -> RangeQueryTs {
 
 impl From<StripeError> for CallError {
     fn from(error: StripeError) -> Self {
-        let StripeError::Stripe(error, status) = error else {
-            return Self::Failed(error.to_string());
+        let (error, status) = match error {
+            StripeError::Stripe(error, status) => (error, status),
+            StripeError::JSONDeserialize(problem) => return Self::Unreadable(problem),
+            other => return Self::Failed(other.to_string()),
         };
         let message = error.message.unwrap_or_else(|| format!("status {status}"));
         // A wrong key is for the operator to mend, and a key used twice says nothing about the first request.

@@ -1,6 +1,6 @@
 use super::*;
 use domain::account::Email;
-use domain::id::{AccountId, UserId};
+use domain::id::{AccountId, PurchaseId, UserId};
 use domain::money::NanoUsd;
 use domain::purchase::{PurchaseKind, PurchaseState};
 use http::HeaderValue;
@@ -52,7 +52,7 @@ async fn fixture() -> Fixture {
     users::create(&mut tx, &user).await.unwrap();
     purchases::create(&mut tx, &purchase).await.unwrap();
     tx.commit().await.unwrap();
-    let checkout = Checkout::new(&config, store).unwrap();
+    let checkout = Checkout::new(&config, store, Arc::default()).unwrap();
     Fixture {
         checkout,
         purchase,
@@ -72,7 +72,7 @@ impl Fixture {
 
     async fn deliver(&self, event: &Value) -> u16 {
         let body = event.to_string();
-        let header = signature::sign(&self.checkout.secrets[0], clock::now().seconds(), body.as_bytes());
+        let header = signature::sign(&self.checkout.dev().unwrap().secrets()[0], clock::now().seconds(), body.as_bytes());
         self.deliver_signed("dev", &body, &header).await
     }
 
@@ -130,8 +130,8 @@ async fn what_is_not_signed_for_us_changes_nothing() {
     let body = fixture.event("evt_1", COMPLETED, |_| {}).to_string();
     let now = clock::now().seconds();
     let forged = signature::sign(&Secret::new("another secret altogether"), now, body.as_bytes());
-    let stale = signature::sign(&fixture.checkout.secrets[0], now - 301, body.as_bytes());
-    let fresh = signature::sign(&fixture.checkout.secrets[0], now, body.as_bytes());
+    let stale = signature::sign(&fixture.checkout.dev().unwrap().secrets()[0], now - 301, body.as_bytes());
+    let fresh = signature::sign(&fixture.checkout.dev().unwrap().secrets()[0], now, body.as_bytes());
     for header in ["", "t=1,v1=00", &forged, &stale] {
         assert_eq!(fixture.deliver_signed("dev", &body, header).await, 400, "{header}");
     }
@@ -200,10 +200,14 @@ async fn an_expired_checkout_is_closed_and_unknown_events_are_taken() {
 async fn a_checkout_is_opened_at_the_configured_processor_only() {
     let mut fixture = fixture().await;
     assert_eq!(
-        fixture.checkout.start(&fixture.purchase).await.unwrap(),
+        fixture
+            .checkout
+            .start(&fixture.purchase, &CheckoutOptions::default())
+            .await
+            .unwrap(),
         format!("/checkout/{}", fixture.purchase.id)
     );
     assert_eq!(fixture.state().await, PurchaseState::Open);
     fixture.purchase.processor = "stripe".to_owned();
-    assert!(fixture.checkout.start(&fixture.purchase).await.is_err());
+    assert!(fixture.checkout.start(&fixture.purchase, &CheckoutOptions::default()).await.is_err());
 }
