@@ -12,4 +12,7 @@ pub mod layout;
 pub mod monogram;
 pub mod pager;
 pub mod price;
+pub mod rendered;
+#[cfg(feature = "ssr")]
+pub mod table;
 pub mod time;

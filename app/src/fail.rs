@@ -24,6 +24,25 @@ pub enum Fail {
     AmountNotCents,
     AmountOutOfRange,
     CheckoutUnavailable,
+    /// A form that moves money was sent without the tick that confirms it.
+    NotConfirmed,
+    RefundTooMuch,
+    RefundNotPaid,
+    CodeUnknown,
+    CodeExpired,
+    CodeUsedUp,
+    CodeRedeemed,
+    TopUpNoCard,
+    TopUpCap,
+    /// An administrator named somebody who has no account.
+    NoSuchPerson,
+    Note,
+    Reference,
+    Days,
+    Uses,
+    InvoiceLines,
+    /// An administrator's form that was entered before.
+    Recorded,
     KeyName,
     KeyLimit,
     KeyExpiry,
@@ -80,6 +99,26 @@ impl Fail {
             Self::TooManyAttempts => "Too many attempts. Wait a minute, then try again.",
             Self::LinkSpent => "This link was used before or has expired. Ask for a new one.",
             Self::CheckoutUnavailable => "The checkout could not be opened, and nothing was charged. Try again.",
+            Self::NotConfirmed => "Tick the box to confirm. Nothing was changed.",
+            Self::RefundTooMuch => {
+                "More than can be refunded of this purchase. Credits that are used, set aside for running requests or frozen do not go back."
+            }
+            Self::RefundNotPaid => "Only a purchase that was paid can be refunded.",
+            Self::CodeUnknown => "This code is not known. Check how it is written.",
+            Self::CodeExpired => "This code has ended.",
+            Self::CodeUsedUp => "This code was redeemed as often as it may be.",
+            Self::CodeRedeemed => "You have redeemed this code before.",
+            Self::TopUpNoCard => "Keep a card first: buy credits by card and tick that it is kept.",
+            Self::TopUpCap => "The most for one day must be at least the amount of one top-up.",
+            Self::NoSuchPerson => "Nobody has an account with this address.",
+            Self::Note => "Say what it is for, in at most 200 characters.",
+            Self::Reference => "Give a name and the reference of the payment, in at most 100 characters each.",
+            Self::Days => "Enter a number of days, or leave it empty for ever.",
+            Self::Uses => "Enter how many people may redeem the code, 1 to 100000.",
+            Self::InvoiceLines => {
+                "Each line is provider,period,amount, such as openai,2026-11,1234.56. Nothing was imported."
+            }
+            Self::Recorded => "This was recorded before, and is not recorded twice.",
             Self::KeyName => "Give the key a name of at most 80 characters.",
             Self::KeyLimit => "Enter the limit in dollars, such as 20, or leave it empty for none.",
             Self::KeyExpiry => "The expiry must be a day in the future.",
@@ -125,6 +164,19 @@ impl From<store::StoreError> for Fail {
         };
         tracing::error!(error = %error, "a page could not use the store");
         fail
+    }
+}
+
+#[cfg(feature = "ssr")]
+impl From<store::ledger::LedgerError> for Fail {
+    fn from(error: store::ledger::LedgerError) -> Self {
+        match error {
+            store::ledger::LedgerError::Store(error) => error.into(),
+            other => {
+                tracing::error!(error = %other, "a form asked for a transfer that is none");
+                Self::Internal
+            }
+        }
     }
 }
 

@@ -19,6 +19,8 @@ pub mod pages;
 #[cfg(feature = "ssr")]
 pub mod password;
 #[cfg(feature = "ssr")]
+mod query;
+#[cfg(feature = "ssr")]
 pub mod session;
 #[cfg(feature = "ssr")]
 mod shell;
@@ -42,10 +44,11 @@ use leptos_router::path;
 use pages::account::AccountPage;
 use pages::account::activity::ActivityPageView;
 use pages::account::credits::CreditsPageView;
+use pages::account::credits::receipt::ReceiptPage;
 use pages::account::generation::GenerationPage;
 use pages::account::keys::KeysPageView;
 use pages::account::sessions::SessionsPage;
-use pages::admin::AdminPageView;
+use pages::admin::{CostsPage, GrantsPage, OverviewPage, PeoplePage, ProvidersPage, PurchasesPage};
 use pages::chat::ChatPageView;
 use pages::docs::Docs;
 use pages::forgot::ForgotPage;
@@ -106,11 +109,17 @@ fn PageRoutes() -> impl IntoView {
             <Route path=path!("/reset") view=ResetPage ssr=Async/>
             <Route path=path!("/account") view=AccountPage ssr=Async/>
             <Route path=path!("/account/credits") view=CreditsPageView ssr=Async/>
+            <Route path=path!("/account/credits/receipts/:id") view=ReceiptPage ssr=Async/>
             <Route path=path!("/account/keys") view=KeysPageView ssr=Async/>
             <Route path=path!("/account/activity") view=ActivityPageView ssr=Async/>
             <Route path=path!("/account/activity/:id") view=GenerationPage ssr=Async/>
             <Route path=path!("/account/sessions") view=SessionsPage ssr=Async/>
-            <Route path=path!("/admin") view=AdminPageView ssr=Async/>
+            <Route path=path!("/admin") view=OverviewPage ssr=Async/>
+            <Route path=path!("/admin/purchases") view=PurchasesPage ssr=Async/>
+            <Route path=path!("/admin/grants") view=GrantsPage ssr=Async/>
+            <Route path=path!("/admin/providers") view=ProvidersPage ssr=Async/>
+            <Route path=path!("/admin/costs") view=CostsPage ssr=Async/>
+            <Route path=path!("/admin/people") view=PeoplePage ssr=Async/>
             <Route path=path!("/dev/mailbox") view=MailboxPage ssr=Async/>
             <Route path=path!("/:author/:slug") view=Model ssr=Async/>
         </FlatRoutes>

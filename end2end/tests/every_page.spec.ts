@@ -24,6 +24,8 @@ const OPEN = [
 ];
 const OWN = ["/account", "/account/credits", "/account/keys", "/account/activity", "/account/sessions", "/chat"];
 
+const ADMIN = ["", "/purchases", "/grants", "/providers", "/costs", "/people"].map((page) => `/admin${page}`);
+
 const DRESSES = (["light", "dark"] as const).flatMap((colorScheme) => [
   { name: `phone, ${colorScheme}`, colorScheme, viewport: { width: 390, height: 844 } },
   { name: `desk, ${colorScheme}`, colorScheme, viewport: { width: 1440, height: 900 } },
@@ -69,5 +71,7 @@ test("the pages of an account in use are accessible to everybody", async ({ page
     await page.goto("/account/activity");
     await expect(page.locator(`[data-id="${id}"]`)).toBeVisible({ timeout: 500 });
   }).toPass();
-  for (const path of [...OWN, `/account/activity/${id}`, "/rankings", "/admin"]) await look(page, path);
+  await page.goto("/account/credits");
+  const receipt = (await page.getByTestId("receipt-link").getAttribute("href"))!;
+  for (const path of [...OWN, `/account/activity/${id}`, receipt, "/rankings", ...ADMIN]) await look(page, path);
 });

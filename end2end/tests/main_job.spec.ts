@@ -81,6 +81,7 @@ async function stream(baseURL: string, apiKey: string): Promise<Answer> {
 test("a checkout that is cancelled charges and credits nothing @no-script", async ({ page }) => {
   await signUp(page);
   await page.goto("/account/credits");
+  await page.getByTestId("buy-other").check();
   await page.getByTestId("buy-amount").fill("12.34");
   await page.getByTestId("buy-submit").click();
   await expect(page.getByRole("heading", { name: "$12.34" })).toBeVisible();
@@ -97,6 +98,7 @@ test("an amount that cannot be bought is refused with the reason @no-script", as
     ["lots", "dollars"],
   ]) {
     await page.goto("/account/credits");
+    await page.getByTestId("buy-other").check();
     await page.getByTestId("buy-amount").fill(amount);
     await page.getByTestId("buy-submit").click();
     await expect(page.getByTestId("form-error")).toContainText(reason);

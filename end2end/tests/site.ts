@@ -68,7 +68,8 @@ export async function signOut(page: Page): Promise<void> {
 /** Buys $10 of credits at the development checkout. */
 export async function buyCredits(page: Page): Promise<void> {
   await page.goto("/account/credits");
-  await page.getByTestId("buy-10").click();
+  await page.getByTestId("buy-10").check();
+  await page.getByTestId("buy-submit").click();
   await expect(page.getByText("no real money")).toBeVisible();
   await page.getByRole("button", { name: "Pay $10" }).click();
   await expect(page.getByTestId("purchase-outcome")).toContainText("is in your balance");

@@ -6,6 +6,8 @@ use leptos::prelude::*;
 pub enum Tone {
     #[default]
     Plain,
+    /// Of what the server renders alone.
+    #[cfg(feature = "ssr")]
     Accent,
     Good,
     Warn,
@@ -22,6 +24,7 @@ pub fn Badge(
 ) -> impl IntoView {
     let class = match tone {
         Tone::Plain => "badge",
+        #[cfg(feature = "ssr")]
         Tone::Accent => "badge accent",
         Tone::Good => "badge good",
         Tone::Warn => "badge warn",

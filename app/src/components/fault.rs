@@ -44,3 +44,27 @@ where
 {
     Signal::derive(move || action.value().get().and_then(Result::err))
 }
+
+/// At the top of a page that the server renders alone: how the form went that led back to it.
+#[cfg(feature = "ssr")]
+#[component]
+pub fn Notices(fail: Option<Fail>, done: Option<&'static str>) -> impl IntoView {
+    let done = done.filter(|_| fail.is_none()).map(|text| {
+        view! {
+            <div class="notice" role="status" data-testid="form-done">
+                <p>{text}</p>
+            </div>
+        }
+    });
+    let fail = fail.map(|fail| {
+        view! {
+            <div class="notice bad" role="alert" data-testid="form-error">
+                <p>{fail.to_string()}</p>
+            </div>
+        }
+    });
+    view! {
+        {fail}
+        {done}
+    }
+}

@@ -13,11 +13,17 @@ pub fn PerMillion(price: Option<PicoUsd>) -> impl IntoView {
     }
 }
 
-/// A balance as people read it: whole cents, cut towards zero, with the exact figure when pointed at.
+/// A balance as people read it: whole cents, cut towards zero.
 #[must_use]
 pub fn cents(amount: NanoUsd) -> String {
+    whole_cents(amount).to_dollars()
+}
+
+/// The whole cents in an amount, cut towards zero.
+#[must_use]
+pub fn whole_cents(amount: NanoUsd) -> NanoUsd {
     let nano_per_cent = 10_000_000;
-    NanoUsd::new(amount.get() / nano_per_cent * nano_per_cent).to_dollars()
+    NanoUsd::new(amount.get() / nano_per_cent * nano_per_cent)
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use crate::components::layout::loaded;
 use crate::fail::Fail;
 use crate::wire::data;
 pub use change::{DeleteKey, ToggleKey, UpdateKey};
+#[cfg(feature = "ssr")]
+pub(super) use change::{parse_limit, parse_reset};
 use domain::money::NanoUsd;
 use domain::period::Period;
 use domain::time::Micros;

@@ -77,7 +77,7 @@ pub(super) fn parse_name(text: &str) -> Result<String, Fail> {
 }
 
 #[cfg(feature = "ssr")]
-pub(super) fn parse_limit(text: &str) -> Result<Option<NanoUsd>, Fail> {
+pub(in crate::pages::account) fn parse_limit(text: &str) -> Result<Option<NanoUsd>, Fail> {
     if text.trim().is_empty() {
         return Ok(None);
     }
@@ -90,7 +90,7 @@ pub(super) fn parse_limit(text: &str) -> Result<Option<NanoUsd>, Fail> {
 }
 
 #[cfg(feature = "ssr")]
-pub(super) fn parse_reset(text: &str) -> Result<Option<Period>, Fail> {
+pub(in crate::pages::account) fn parse_reset(text: &str) -> Result<Option<Period>, Fail> {
     if text.is_empty() {
         return Ok(None);
     }
