@@ -1,5 +1,6 @@
-//! Money a node may spend from memory. A lease is *taken* from an account (or from a key's limit) in the store, so that
-//! any number of nodes cannot overspend together; holds are then taken from the lease without asking anyone.
+//! Money a node may spend from memory. A lease is *taken* from an account (and from its budget and the key's limit, where
+//! there are such) in the store, so that any number of nodes cannot overspend together; holds are then taken from the
+//! lease without asking anyone.
 
 use crate::clock;
 use domain::api_key::KeyHash;
@@ -8,11 +9,16 @@ use domain::lease::{self, Lease};
 use domain::ledger::{self, LedgerAccount, Transfer, TransferKind};
 use domain::money::NanoUsd;
 use domain::time::Micros;
-use std::collections::HashMap;
-use std::hash::Hash;
-use std::sync::{Arc, PoisonError, RwLock};
-use store::ledger::LedgerError;
-use store::{Store, StoreError, keys};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use store::ledger::{LedgerError, Posted};
+use store::{Store, StoreError, budgets, keys};
+
+// Written out, because the bench compiles this file from its own folder.
+#[path = "allowance/shards.rs"]
+pub mod shards;
+
+use shards::Shards;
 
 pub use domain::lease::Hold;
 
@@ -20,16 +26,39 @@ pub use domain::lease::Hold;
 pub struct Allowances {
     store: Store,
     node: NodeId,
-    accounts: RwLock<HashMap<AccountId, Arc<Allowance>>>,
-    keys: RwLock<HashMap<KeyHash, Arc<Allowance>>>,
+    accounts: Shards<AccountId, Allowance>,
+    keys: Shards<KeyHash, Allowance>,
+    /// Of periods that are over and of limits that were changed: nothing more is taken from them, and what holds give
+    /// back goes home.
+    retired: Mutex<Vec<(Owner, Arc<Allowance>)>>,
+    /// Returns that may or may not have reached the store: the very same ones are posted until that is known.
+    unsure: Mutex<Vec<(AccountId, Transfer, NanoUsd)>>,
 }
 
-/// A lease, and who takes more for it.
-#[derive(Default)]
+#[derive(Clone)]
+enum Owner {
+    Account(AccountId),
+    Key(KeyHash),
+}
+
+/// A lease, who takes more for it, and what the store said when that was done last.
 struct Allowance {
     lease: Arc<Lease>,
     /// Held by the one who takes more from the store.
     refill: tokio::sync::Mutex<()>,
+    /// When the period of the limit ends, in microseconds.
+    until: AtomicI64,
+    /// Nano-dollars left in the store, of the balance or the key's limit, and of the account's budget.
+    outside: AtomicI64,
+    outside_budget: AtomicI64,
+}
+
+/// What was taken from the store, and what is left there.
+#[derive(Clone, Copy)]
+struct Taken {
+    amount: NanoUsd,
+    outside: NanoUsd,
+    budget: Option<(NanoUsd, Micros)>,
 }
 
 /// Why a hold could not be had.
@@ -39,6 +68,10 @@ pub enum Refused {
     Credits {
         available: NanoUsd,
     },
+    /// The account's budget cannot.
+    Budget {
+        available: NanoUsd,
+    },
     /// The key's limit cannot.
     KeyLimit {
         available: NanoUsd,
@@ -46,10 +79,19 @@ pub enum Refused {
     Store(StoreError),
 }
 
+/// What may still be spent as far as this node knows: exact for what it leased, and as old as its last lease for the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    pub credits: Option<NanoUsd>,
+    pub budget: Option<NanoUsd>,
+    pub key_limit: Option<NanoUsd>,
+}
+
 /// A lease unused for this long goes back.
 const IDLE_MICROS: i64 = 60 * Micros::SECOND;
 /// Two nodes may race for the last credits: then the balance is read again.
 const TAKE_TRIES_MAX: usize = 3;
+const UNKNOWN: i64 = i64::MIN;
 
 impl Allowances {
     #[must_use]
@@ -57,9 +99,17 @@ impl Allowances {
         Self {
             store,
             node,
-            accounts: RwLock::default(),
-            keys: RwLock::default(),
+            accounts: Shards::default(),
+            keys: Shards::default(),
+            retired: Mutex::default(),
+            unsure: Mutex::default(),
         }
+    }
+
+    /// How often the store was asked.
+    #[cfg(test)]
+    pub fn transactions(&self) -> u64 {
+        self.store.transactions()
     }
 
     /// Holds `wanted`, or as much as there is if that is at least `least`.
@@ -72,11 +122,11 @@ impl Allowances {
         let mut wanted = wanted;
         // What was taken from the key's limit goes back with the hold if the account cannot pay.
         if key.limit.is_some() {
-            let limit = entry(&self.keys, &key.hash);
+            let limit = self.of_key(key, now);
             wanted = self.acquire_of_key(&limit, key, wanted, least, now).await?;
             hold.join(Arc::clone(&limit.lease), wanted);
         }
-        let account = entry(&self.accounts, &key.account);
+        let account = self.of_account(&key.account, now);
         let got = self
             .acquire_of_account(&account, &key.account, wanted, least, now)
             .await?;
@@ -84,44 +134,51 @@ impl Allowances {
         Ok(hold)
     }
 
+    /// What the key may still spend, without asking the store.
+    pub fn known(&self, key: &keys::Key) -> Known {
+        let account = self.accounts.get(&key.account);
+        let limit = key.limit.and_then(|_| self.keys.get(&key.hash));
+        Known {
+            credits: account.as_ref().and_then(|account| account.left(&account.outside)),
+            budget: account
+                .as_ref()
+                .and_then(|account| account.left(&account.outside_budget)),
+            key_limit: limit.and_then(|limit| limit.left(&limit.outside)),
+        }
+    }
+
     /// The store posted an unguarded transfer because costs went beyond the lease.
     pub fn overrun(&self, account: &AccountId, amount: NanoUsd) {
-        entry(&self.accounts, account).lease.give(amount);
+        self.accounts.entry(account).lease.give(amount);
     }
 
     /// Gives unused leases back: those idle since a minute, or all of them.
     pub async fn give_back(&self, all: bool) -> Result<(), StoreError> {
+        self.make_sure().await?;
         let now = clock::now();
         let idle = |allowance: &Allowance| all || allowance.lease.idle(now) > IDLE_MICROS;
-        for (account, allowance) in snapshot(&self.accounts) {
+        for (account, allowance) in self.accounts.snapshot() {
             if idle(&allowance) {
-                let amount = allowance.lease.take_all();
-                if let Err(error) = self.return_to_account(&account, amount).await {
-                    allowance.lease.give(amount);
-                    return Err(error);
-                }
+                self.return_to_account(&account, &allowance).await?;
             }
         }
-        for (key, allowance) in snapshot(&self.keys) {
+        for (key, allowance) in self.keys.snapshot() {
             if idle(&allowance) {
                 self.return_to_key(&key, &allowance).await?;
             }
         }
-        Ok(())
+        self.give_back_retired().await
     }
 
     /// Gives back what is held of a key's limit, so that a changed limit counts at once.
     pub async fn give_back_key(&self, key: &KeyHash) -> Result<(), StoreError> {
-        let allowance = self
-            .keys
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)
-            .cloned();
-        match allowance {
-            Some(allowance) => self.return_to_key(key, &allowance).await,
-            None => Ok(()),
+        let Some(allowance) = self.keys.get(key) else {
+            return Ok(());
+        };
+        if self.keys.remove(key, &allowance) {
+            self.retire(Owner::Key(key.clone()), Arc::clone(&allowance));
         }
+        self.return_to_key(key, &allowance).await
     }
 
     /// At start, when nothing is running: everything this node had leased before goes back.
@@ -130,11 +187,49 @@ impl Allowances {
         let escrows = store::ledger::escrows(&mut tx, &self.node).await?;
         drop(tx);
         for (account, amount) in escrows {
-            self.return_to_account(&account, amount).await?;
+            let transfer = self.returning(&account, amount);
+            let mut tx = self.store.begin().await?;
+            store::ledger::post(&mut tx, &transfer).await.map_err(store_error)?;
+            tx.commit().await?;
         }
         let mut tx = self.store.begin().await?;
         keys::return_all(&mut tx, &self.node).await?;
         tx.commit().await
+    }
+
+    /// All leases are gone, because others took this node for dead. What runs gives back to what nobody takes from.
+    pub fn forget(&self) {
+        self.accounts.clear();
+        self.keys.clear();
+        lock(&self.retired).clear();
+        lock(&self.unsure).clear();
+    }
+
+    fn of_account(&self, account: &AccountId, now: Micros) -> Arc<Allowance> {
+        let allowance = self.accounts.entry(account);
+        if !allowance.is_over(now) {
+            return allowance;
+        }
+        if self.accounts.remove(account, &allowance) {
+            self.retire(Owner::Account(account.clone()), allowance);
+        }
+        self.accounts.entry(account)
+    }
+
+    fn of_key(&self, key: &keys::Key, now: Micros) -> Arc<Allowance> {
+        let until = || Allowance::until(key.reset.map(|reset| reset.next(now)));
+        let allowance = self.keys.entry_with(&key.hash, until);
+        if !allowance.is_over(now) {
+            return allowance;
+        }
+        if self.keys.remove(&key.hash, &allowance) {
+            self.retire(Owner::Key(key.hash.clone()), allowance);
+        }
+        self.keys.entry_with(&key.hash, until)
+    }
+
+    fn retire(&self, owner: Owner, allowance: Arc<Allowance>) {
+        lock(&self.retired).push((owner, allowance));
     }
 
     async fn acquire_of_account(
@@ -154,18 +249,22 @@ impl Allowances {
             return Ok(wanted);
         }
         let missing = wanted.saturating_sub(lease.remaining());
-        match self.take_from_account(account, missing, now).await {
-            Ok(taken) => lease.give(taken),
+        let taken = match self.take_from_account(account, missing, now).await {
+            Ok(taken) => taken,
             // Without the store, what is left of the lease still serves.
             Err(error) => {
                 return lease
                     .take_at_least(wanted, least, now)
                     .map_err(|_| Refused::Store(error));
             }
-        }
+        };
+        allowance.add(&taken);
         lease
             .take_at_least(wanted, least, now)
-            .map_err(|available| Refused::Credits { available })
+            .map_err(|available| match taken.budget {
+                Some((left, _)) if left < taken.outside => Refused::Budget { available },
+                _ => Refused::Credits { available },
+            })
     }
 
     async fn acquire_of_key(
@@ -186,7 +285,7 @@ impl Allowances {
         }
         let missing = wanted.saturating_sub(lease.remaining());
         match self.take_from_key(&key.hash, missing, now).await {
-            Ok(taken) => lease.give(taken),
+            Ok(taken) => allowance.add(&taken),
             // Without the store, what is left of the lease still serves.
             Err(error) => {
                 return lease
@@ -199,60 +298,150 @@ impl Allowances {
             .map_err(|available| Refused::KeyLimit { available })
     }
 
-    /// Takes a lease that covers `missing` if the account can, and otherwise all it has.
-    async fn take_from_account(
-        &self,
-        account: &AccountId,
-        missing: NanoUsd,
-        now: Micros,
-    ) -> Result<NanoUsd, StoreError> {
+    /// Takes a lease that covers `missing` if the account and its budget can, and otherwise all they have.
+    async fn take_from_account(&self, account: &AccountId, missing: NanoUsd, now: Micros) -> Result<Taken, StoreError> {
         let from = LedgerAccount::Customer(account.clone());
+        let mut nothing = Taken::nothing(NanoUsd::ZERO);
         for _ in 0..TAKE_TRIES_MAX {
             let mut tx = self.store.begin().await?;
             let balance = store::ledger::balance(&mut tx, &from).await?;
-            let amount = lease::size(balance, missing);
+            let budget = self.budget(&mut tx, account, now).await?;
+            let available = budget.map_or(balance, |(left, _)| left.min(balance));
+            let amount = lease::size(available, missing);
+            nothing = Taken {
+                budget,
+                ..Taken::nothing(balance)
+            };
             if !amount.is_positive() {
-                return Ok(NanoUsd::ZERO);
+                return Ok(nothing);
             }
             let to = LedgerAccount::Escrow(self.node.clone(), account.clone());
-            let transfer = self.transfer(TransferKind::LeaseTaken, from.clone(), to, amount, now);
-            if store::ledger::take(&mut tx, &from, &transfer)
-                .await
-                .map_err(store_error)?
+            let transfer = transfer(TransferKind::LeaseTaken, from.clone(), to, amount, now);
+            let may = budget.is_none() || keys::lease(&mut tx, &self.node, account, amount, now).await?;
+            if may
+                && store::ledger::take(&mut tx, &from, &transfer)
+                    .await
+                    .map_err(store_error)?
             {
+                // If this fails it may have happened all the same. Then the money rests in escrow until the next start.
                 tx.commit().await?;
-                return Ok(amount);
+                return Ok(Taken {
+                    amount,
+                    outside: balance.saturating_sub(amount),
+                    budget: budget.map(|(left, until)| (left.saturating_sub(amount), until)),
+                });
             }
         }
-        Ok(NanoUsd::ZERO)
+        Ok(nothing)
     }
 
-    async fn take_from_key(&self, key: &KeyHash, missing: NanoUsd, now: Micros) -> Result<NanoUsd, StoreError> {
+    /// What the account's budget has left, and until when.
+    async fn budget(
+        &self,
+        tx: &mut store::Tx,
+        account: &AccountId,
+        now: Micros,
+    ) -> Result<Option<(NanoUsd, Micros)>, StoreError> {
+        let Some(budget) = budgets::get(tx, account).await? else {
+            return Ok(None);
+        };
+        let left = keys::lease_available(tx, account, now).await?.unwrap_or(budget.limit);
+        let until = budget.reset.map_or(Micros::new(i64::MAX), |reset| reset.next(now));
+        Ok(Some((left, until)))
+    }
+
+    async fn take_from_key(&self, key: &KeyHash, missing: NanoUsd, now: Micros) -> Result<Taken, StoreError> {
+        let mut nothing = Taken::nothing(NanoUsd::ZERO);
         for _ in 0..TAKE_TRIES_MAX {
             let mut tx = self.store.begin().await?;
             let available = keys::lease_available(&mut tx, key, now).await?;
             let amount = available.map_or(missing, |available| lease::size(available, missing));
+            let available = available.unwrap_or(amount);
+            nothing = Taken::nothing(available);
             if !amount.is_positive() {
-                return Ok(NanoUsd::ZERO);
+                return Ok(nothing);
             }
             if keys::lease(&mut tx, &self.node, key, amount, now).await? {
                 tx.commit().await?;
-                return Ok(amount);
+                return Ok(Taken {
+                    amount,
+                    ..Taken::nothing(available.saturating_sub(amount))
+                });
             }
         }
-        Ok(NanoUsd::ZERO)
+        Ok(nothing)
     }
 
-    async fn return_to_account(&self, account: &AccountId, amount: NanoUsd) -> Result<(), StoreError> {
+    async fn give_back_retired(&self) -> Result<(), StoreError> {
+        let retired = std::mem::take(&mut *lock(&self.retired));
+        let mut result = Ok(());
+        for (owner, allowance) in retired {
+            if result.is_ok() {
+                result = match &owner {
+                    Owner::Account(account) => self.return_to_account(account, &allowance).await,
+                    Owner::Key(key) => self.return_to_key(key, &allowance).await,
+                };
+            }
+            // Whoever still holds something of it will give that back.
+            let in_use = Arc::strong_count(&allowance) > 1 || Arc::strong_count(&allowance.lease) > 1;
+            if in_use || result.is_err() {
+                self.retire(owner, allowance);
+            } else if let Owner::Account(account) = &owner {
+                // Costs beyond a lease are costs of the account, whichever lease it has now.
+                let owed = allowance.lease.remaining().min(NanoUsd::ZERO);
+                self.accounts.entry(account).lease.give(owed);
+            }
+        }
+        result
+    }
+
+    async fn return_to_account(&self, account: &AccountId, allowance: &Allowance) -> Result<(), StoreError> {
+        let amount = allowance.lease.take_all();
         if !amount.is_positive() {
             return Ok(());
         }
-        let escrow = LedgerAccount::Escrow(self.node.clone(), account.clone());
-        let customer = LedgerAccount::Customer(account.clone());
-        let transfer = self.transfer(TransferKind::LeaseReturned, escrow, customer, amount, clock::now());
-        let mut tx = self.store.begin().await?;
-        store::ledger::post(&mut tx, &transfer).await.map_err(store_error)?;
-        tx.commit().await
+        let transfer = self.returning(account, amount);
+        match self.post_return(account, &transfer, amount).await {
+            Ok(()) => {
+                allowance.returned(amount);
+                Ok(())
+            }
+            Err(Unposted::Not(error)) => {
+                allowance.lease.give(amount);
+                Err(error)
+            }
+            Err(Unposted::Perhaps(error)) => {
+                lock(&self.unsure).push((account.clone(), transfer, amount));
+                Err(error)
+            }
+        }
+    }
+
+    /// Posts once more what may not have been posted.
+    async fn make_sure(&self) -> Result<(), StoreError> {
+        loop {
+            let first = lock(&self.unsure).first().cloned();
+            let Some((account, transfer, amount)) = first else {
+                return Ok(());
+            };
+            match self.post_return(&account, &transfer, amount).await {
+                Ok(()) => lock(&self.unsure).retain(|(_, kept, _)| kept.id != transfer.id),
+                Err(Unposted::Not(error) | Unposted::Perhaps(error)) => return Err(error),
+            }
+        }
+    }
+
+    async fn post_return(&self, account: &AccountId, transfer: &Transfer, amount: NanoUsd) -> Result<(), Unposted> {
+        let mut tx = self.store.begin().await.map_err(Unposted::Not)?;
+        // To the budget first, as settlements lock them. Where there is none, this does nothing.
+        let returned = keys::return_lease(&mut tx, &self.node, account, amount).await;
+        returned.map_err(Unposted::Not)?;
+        let posted = store::ledger::post(&mut tx, transfer).await;
+        match posted.map_err(|error| Unposted::Not(store_error(error)))? {
+            Posted::New => tx.commit().await.map_err(Unposted::Perhaps),
+            // All of it was done before.
+            Posted::Already => Ok(()),
+        }
     }
 
     async fn return_to_key(&self, key: &KeyHash, allowance: &Allowance) -> Result<(), StoreError> {
@@ -260,50 +449,102 @@ impl Allowances {
         if !amount.is_positive() {
             return Ok(());
         }
-        let returned = async {
+        let prepared = async {
             let mut tx = self.store.begin().await?;
             keys::return_lease(&mut tx, &self.node, key, amount).await?;
-            tx.commit().await
+            Ok(tx)
         };
-        returned.await.inspect_err(|_| allowance.lease.give(amount))
+        let tx = prepared
+            .await
+            .inspect_err(|_: &StoreError| allowance.lease.give(amount))?;
+        // If this fails it may have happened all the same. Then that part of the limit rests until the next start, which
+        // is better than to spend it twice.
+        tx.commit().await?;
+        allowance.returned(amount);
+        Ok(())
     }
 
-    fn transfer(
-        &self,
-        kind: TransferKind,
-        from: LedgerAccount,
-        to: LedgerAccount,
-        amount: NanoUsd,
-        now: Micros,
-    ) -> Transfer {
-        let id = clock::random::<16>();
-        Transfer {
-            id: TransferId::new(id),
-            kind,
-            idempotency_key: format!("{}:{}", kind.name(), hex(&id)),
-            legs: ledger::legs(from, to, amount),
-            created: now,
+    fn returning(&self, account: &AccountId, amount: NanoUsd) -> Transfer {
+        let escrow = LedgerAccount::Escrow(self.node.clone(), account.clone());
+        let customer = LedgerAccount::Customer(account.clone());
+        transfer(TransferKind::LeaseReturned, escrow, customer, amount, clock::now())
+    }
+}
+
+/// How a transfer was not posted.
+enum Unposted {
+    /// Certainly not.
+    Not(StoreError),
+    /// The answer to the commit got lost.
+    Perhaps(StoreError),
+}
+
+impl Allowance {
+    fn until(until: Option<Micros>) -> Self {
+        Self {
+            lease: Arc::default(),
+            refill: tokio::sync::Mutex::default(),
+            until: AtomicI64::new(until.map_or(i64::MAX, Micros::get)),
+            outside: AtomicI64::new(UNKNOWN),
+            outside_budget: AtomicI64::new(UNKNOWN),
+        }
+    }
+
+    /// A lease is good for the period of its limit only.
+    fn is_over(&self, now: Micros) -> bool {
+        self.until.load(Ordering::Relaxed) <= now.get()
+    }
+
+    fn add(&self, taken: &Taken) {
+        self.outside.store(taken.outside.get(), Ordering::Relaxed);
+        if let Some((left, until)) = taken.budget {
+            self.until.store(until.get(), Ordering::Relaxed);
+            self.outside_budget.store(left.get(), Ordering::Relaxed);
+        } else {
+            self.outside_budget.store(UNKNOWN, Ordering::Relaxed);
+        }
+        self.lease.give(taken.amount);
+    }
+
+    fn returned(&self, amount: NanoUsd) {
+        for outside in [&self.outside, &self.outside_budget] {
+            let more = |left: i64| (left != UNKNOWN).then(|| left.saturating_add(amount.get()));
+            // Nothing to add to where nothing is known.
+            let _unknown = outside.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        }
+    }
+
+    fn left(&self, outside: &AtomicI64) -> Option<NanoUsd> {
+        let outside = Some(outside.load(Ordering::Relaxed)).filter(|left| *left != UNKNOWN)?;
+        Some(self.lease.remaining().saturating_add(NanoUsd::new(outside)))
+    }
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self::until(None)
+    }
+}
+
+impl Taken {
+    fn nothing(outside: NanoUsd) -> Self {
+        Self {
+            amount: NanoUsd::ZERO,
+            outside,
+            budget: None,
         }
     }
 }
 
-fn entry<K: Hash + Eq + Clone>(map: &RwLock<HashMap<K, Arc<Allowance>>>, key: &K) -> Arc<Allowance> {
-    if let Some(found) = map.read().unwrap_or_else(PoisonError::into_inner).get(key) {
-        return Arc::clone(found);
+fn transfer(kind: TransferKind, from: LedgerAccount, to: LedgerAccount, amount: NanoUsd, now: Micros) -> Transfer {
+    let id = clock::random::<16>();
+    Transfer {
+        id: TransferId::new(id),
+        kind,
+        idempotency_key: format!("{}:{}", kind.name(), hex(&id)),
+        legs: ledger::legs(from, to, amount),
+        created: now,
     }
-    Arc::clone(
-        map.write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(key.clone())
-            .or_default(),
-    )
-}
-
-fn snapshot<K: Clone>(map: &RwLock<HashMap<K, Arc<Allowance>>>) -> Vec<(K, Arc<Allowance>)> {
-    let map = map.read().unwrap_or_else(PoisonError::into_inner);
-    map.iter()
-        .map(|(key, allowance)| (key.clone(), Arc::clone(allowance)))
-        .collect()
 }
 
 fn store_error(error: LedgerError) -> StoreError {
@@ -311,4 +552,8 @@ fn store_error(error: LedgerError) -> StoreError {
         LedgerError::Store(error) => error,
         other => StoreError::Corrupt(other.to_string()),
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

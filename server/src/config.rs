@@ -8,8 +8,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 mod generated;
+mod limits;
 mod payments;
 
+pub use limits::{FreeLimits, Limits};
 pub use payments::{Fee, Payments, Stripe};
 
 /// Everything an operator can set, checked. See `docs/OPERATIONS.md` for the published table.
@@ -37,6 +39,7 @@ pub struct Config {
     /// Of the development checkout: any of them verifies a webhook, the first one signs. Empty outside development.
     pub webhook_secrets: Vec<Secret>,
     pub payments: Payments,
+    pub limits: Limits,
     pub journal_fsync: Fsync,
     pub body_bytes_max: usize,
     pub connections_max: usize,
@@ -108,7 +111,12 @@ const SETTINGS: &[&str] = &[
     "TOLLWAY_DATABASE_URL",
     "TOLLWAY_DATA_DIR",
     "TOLLWAY_DEV",
+    "TOLLWAY_FREE_REQUESTS_PER_DAY",
+    "TOLLWAY_FREE_REQUESTS_PER_DAY_PAID",
+    "TOLLWAY_FREE_REQUESTS_PER_MINUTE",
     "TOLLWAY_JOURNAL_FSYNC",
+    "TOLLWAY_KEY_CONCURRENCY_MAX",
+    "TOLLWAY_LEASE_EXPIRY_SECS",
     "TOLLWAY_LOCAL_MODEL_URL",
     "TOLLWAY_LOG",
     "TOLLWAY_LOG_JSON",
@@ -140,7 +148,12 @@ struct File {
     database_url: Option<Secret>,
     data_dir: Option<PathBuf>,
     dev: Option<bool>,
+    free_requests_per_day: Option<u32>,
+    free_requests_per_day_paid: Option<u32>,
+    free_requests_per_minute: Option<u32>,
     journal_fsync: Option<String>,
+    key_concurrency_max: Option<u32>,
+    lease_expiry_secs: Option<u64>,
     local_model_url: Option<String>,
     log: Option<String>,
     log_json: Option<bool>,
@@ -220,6 +233,7 @@ impl fmt::Debug for Secret {
 
 fn assemble(mut file: File, env: &Env) -> Result<Config, ConfigError> {
     let payments = payments::assemble(&mut file, env)?;
+    let limits = limits::assemble(&file, env)?;
     let addr = env
         .parsed("TOLLWAY_ADDR", file.addr, parse_addr)?
         .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 3000)));
@@ -255,6 +269,7 @@ fn assemble(mut file: File, env: &Env) -> Result<Config, ConfigError> {
             &data_dir,
         )?,
         payments,
+        limits,
         journal_fsync: env
             .parsed("TOLLWAY_JOURNAL_FSYNC", file.journal_fsync, parse_fsync)?
             .unwrap_or(Fsync::Interval(FSYNC_MS)),

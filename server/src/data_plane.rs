@@ -2,12 +2,15 @@
 
 use crate::allowance::Allowances;
 use crate::auth::KeyCache;
+use crate::beats::{self, Beats};
 use crate::clock;
 use crate::config::Config;
 use crate::exchange::Background;
+use crate::free_tier::FreeTier;
 use crate::health::Health;
 use crate::journal::Journal;
 use crate::lessons::Lessons;
+use crate::seats::Seats;
 use crate::settlement::{self, Room, Settlements};
 use crate::upstream::Upstream;
 use arc_swap::ArcSwap;
@@ -31,7 +34,10 @@ pub struct DataPlane {
     pub keys: KeyCache,
     pub allowances: Arc<Allowances>,
     pub room: Room,
-    pub settlements: Settlements,
+    pub settlements: Arc<Settlements>,
+    pub free_tier: FreeTier,
+    pub seats: Seats,
+    pub beats: Arc<Beats>,
     pub upstream: Upstream,
     pub health: Health,
     pub background: Background,
@@ -69,18 +75,20 @@ impl DataPlane {
     /// Call on the data plane's runtime.
     pub async fn start(config: Arc<Config>, store: Store, catalog: Catalog) -> Result<Arc<Self>, StartError> {
         let node = config.node.clone();
+        // While a fence stands, what is settled takes nobody below zero; so it ends after the replay.
+        let journal = Arc::new(replayed(&config, &store, &node).await?);
+        let allowances = Arc::new(Allowances::new(store.counted(), node.clone()));
+        allowances.reclaim().await?;
         let mut tx = store.begin().await?;
         nodes::start(&mut tx, &node, clock::now()).await?;
         tx.commit().await?;
-        let journal = Arc::new(replayed(&config, &store, &node).await?);
-        let allowances = Arc::new(Allowances::new(store.clone(), node.clone()));
-        allowances.reclaim().await?;
         let (settlements, writer) = Settlements::new(
-            store.clone(),
+            store.counted(),
             node.clone(),
             Arc::clone(&journal),
             Arc::clone(&allowances),
         );
+        let expiry = config.limits.lease_expiry;
         let background = Background {
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
@@ -92,14 +100,17 @@ impl DataPlane {
             upstream: Upstream::new()?,
             health: Health::default(),
             stopping: CancellationToken::new(),
-            config,
-            store,
             allowances,
             room: Room {
                 journal,
                 lessons: Lessons::start()?,
             },
-            settlements,
+            settlements: Arc::new(settlements),
+            free_tier: FreeTier::new(store.counted(), config.limits.free),
+            seats: Seats::new(config.limits.key_concurrency_max),
+            beats: Arc::new(Beats::new(store.counted(), node.clone(), expiry)),
+            config,
+            store,
             background,
             node,
         });
@@ -107,6 +118,13 @@ impl DataPlane {
             .background
             .tasks
             .spawn(give_back_idle(Arc::clone(&state.allowances), state.stopping.clone()));
+        let watching = beats::run(
+            Arc::clone(&state.beats),
+            Arc::clone(&state.allowances),
+            Arc::clone(&state.settlements),
+            state.stopping.clone(),
+        );
+        state.background.tasks.spawn(watching);
         Ok(state)
     }
 
@@ -121,6 +139,9 @@ impl DataPlane {
         self.settlements.settled().await;
         if let Err(error) = self.allowances.give_back(true).await {
             tracing::warn!(error.cause = %error, "leases could not be given back; the next start does it");
+        }
+        if let Err(error) = self.free_tier.give_back(clock::now()).await {
+            tracing::warn!(error.cause = %error, "free requests of today could not be given back");
         }
         self.room.journal.close();
     }

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use domain::error_type::ErrorType;
 use http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 use store::StoreError;
 
@@ -16,6 +16,7 @@ pub struct ApiError {
     message: String,
     metadata: Map<String, Value>,
     retry_after_secs: Option<u64>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// How long a caller is asked to wait when the database cannot be reached.
@@ -30,6 +31,7 @@ impl ApiError {
             message: message.into(),
             metadata: Map::new(),
             retry_after_secs: None,
+            headers: Vec::new(),
         }
     }
 
@@ -62,6 +64,13 @@ impl ApiError {
         self
     }
 
+    /// Adds response headers.
+    #[must_use]
+    pub fn headers(mut self, headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> Self {
+        self.headers.extend(headers);
+        self
+    }
+
     /// The envelope, as sent in a response body or as an event in the middle of a stream.
     #[must_use]
     pub fn body(&self) -> Value {
@@ -82,6 +91,7 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = self.retry_after_secs {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
+        headers.extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)));
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

@@ -6,6 +6,7 @@ use crate::clock;
 use crate::data_plane::DataPlane;
 use crate::error::ApiError;
 use crate::exchange::{Exchange, Starting, Waiting};
+use crate::free_tier::{FreeRefused, Left};
 use crate::relay::{KEEP_ALIVE, Relay};
 use crate::settlement::{Beginning, OpenGeneration, Taken};
 use axum::body::Body;
@@ -31,9 +32,14 @@ use std::time::Instant;
 
 mod admission;
 mod refusal;
+mod told;
+
+#[cfg(test)]
+mod hot_path;
 
 use admission::Admission;
 pub use refusal::provider_error;
+use told::Told;
 
 const GENERATION_ID: HeaderName = HeaderName::from_static("x-generation-id");
 /// Endpoints tried for one request.
@@ -43,10 +49,18 @@ const ATTEMPTS_MAX: usize = 8;
 pub async fn serve(state: &Arc<DataPlane>, caller: Caller, request: ChatRequest) -> Result<Response, ApiError> {
     let catalog = state.catalog.load_full();
     let seed = u64::from_le_bytes(clock::random());
-    let route = route::route(&catalog, &request, &state.conditions(), seed).map_err(refusal::unroutable)?;
+    let mut route = route::route(&catalog, &request, &state.conditions(), seed).map_err(refusal::unroutable)?;
+    let seat = state.seats.take(&caller.key.hash);
+    let seat = seat.ok_or_else(|| refusal::all_seats_taken(state))?;
     let place = state.settlements.reserve().await?;
+    let free = take_free(state, &caller, &mut route).await?;
     let admission = Admission::of(&request, &route);
     let hold = hold(state, &caller, &request, &admission).await?;
+    let told = Told {
+        known: state.allowances.known(&caller.key),
+        seats_left: seat.left,
+        free,
+    };
     let generation = draft(state, &caller, &request, &route.attempts[0]);
     let id = generation.id.clone();
     let beginning = Beginning {
@@ -55,6 +69,7 @@ pub async fn serve(state: &Arc<DataPlane>, caller: Caller, request: ChatRequest)
         prompt: request.prompt.clone(),
         choices: request.choices,
         hold,
+        seat,
         place,
     };
     let open = OpenGeneration::new(beginning, state.room.clone());
@@ -77,10 +92,33 @@ pub async fn serve(state: &Arc<DataPlane>, caller: Caller, request: ChatRequest)
         }
     };
     let mut response = response.unwrap_or_else(IntoResponse::into_response);
+    told.put(state, response.headers_mut());
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(GENERATION_ID, id);
     }
     Ok(response)
+}
+
+/// Counts a request that can go to a free endpoint. Where the account's free requests are used up, the route goes on
+/// without free endpoints, if others are on it.
+async fn take_free(state: &DataPlane, caller: &Caller, route: &mut Route) -> Result<Option<Left>, ApiError> {
+    let is_free = |candidate: &Candidate| candidate.endpoint.prices.is_free();
+    if !route.attempts.iter().any(is_free) {
+        return Ok(None);
+    }
+    let known = state.allowances.known(&caller.key).credits;
+    let taken = match known.filter(|credits| credits.is_negative()) {
+        Some(balance) => Err(FreeRefused::Owing { balance }),
+        None => state.free_tier.take(&caller.account, clock::now()).await,
+    };
+    match taken {
+        Ok(left) => Ok(Some(left)),
+        Err(_) if !route.attempts.iter().all(is_free) => {
+            route.attempts.retain(|candidate| !is_free(candidate));
+            Ok(None)
+        }
+        Err(refused) => Err(refusal::no_more_for_free(state, refused)),
+    }
 }
 
 async fn hold(
@@ -89,6 +127,9 @@ async fn hold(
     request: &ChatRequest,
     admission: &Admission,
 ) -> Result<Hold, ApiError> {
+    if admission.wanted.is_positive() && !state.beats.may_spend() {
+        return Err(refusal::out_of_touch());
+    }
     let held = state
         .allowances
         .hold(&caller.key, admission.wanted, admission.least)
@@ -96,6 +137,7 @@ async fn hold(
     held.map_err(|refused| match refused {
         Refused::Store(error) => error.into(),
         Refused::Credits { available } => refusal::no_credits(state, request, admission, available),
+        Refused::Budget { available } => refusal::budget(state, request, admission, available),
         Refused::KeyLimit { available } => refusal::key_limit(state, caller, request, admission, available),
     })
 }

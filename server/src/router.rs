@@ -167,6 +167,11 @@ fn cors() -> CorsLayer {
         "x-ratelimit-limit",
         "x-ratelimit-remaining",
         "x-ratelimit-reset",
+        "x-ratelimit-limit-concurrent",
+        "x-ratelimit-remaining-concurrent",
+        "x-credits-remaining",
+        "x-budget-remaining",
+        "x-key-limit-remaining",
     ];
     CorsLayer::new()
         .allow_origin(AllowOrigin::any())

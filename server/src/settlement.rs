@@ -5,6 +5,7 @@ use crate::clock;
 use crate::error::ApiError;
 use crate::journal::{Journal, Leftover, Record, Slot};
 use crate::lessons::Lessons;
+use crate::seats::Seat;
 use domain::error_type::ErrorType;
 use domain::generation::{Attempt, Generation, Outcome};
 use domain::id::{NodeId, TransferId};
@@ -53,6 +54,8 @@ struct Open {
     finished: u64,
     taken: Taken,
     hold: Hold,
+    /// Free again when the generation is over.
+    _seat: Seat,
     covered: Covered,
     calibration: Arc<Calibration>,
     place: Place,
@@ -86,6 +89,7 @@ pub struct Beginning {
     pub prompt: Prompt,
     pub choices: u64,
     pub hold: Hold,
+    pub seat: Seat,
     pub place: Place,
 }
 
@@ -141,6 +145,12 @@ impl Settlements {
         })
     }
 
+    /// Whether no generation is under way or waits to be settled.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.sender.capacity() == self.sender.max_capacity()
+    }
+
     /// Resolves when everything submitted so far is in the store.
     pub async fn settled(&self) {
         let target = self.submitted.load(Ordering::Acquire);
@@ -159,6 +169,7 @@ impl OpenGeneration {
             prompt,
             choices,
             hold,
+            seat,
             place,
         } = beginning;
         let envelope = Envelope {
@@ -174,6 +185,7 @@ impl OpenGeneration {
             finished: 0,
             taken: Taken::default(),
             hold,
+            _seat: seat,
             covered: Covered::default(),
             calibration: Arc::default(),
             place,

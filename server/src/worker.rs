@@ -1,4 +1,4 @@
-//! Periodic jobs: catalog and key changes of other nodes, mails, expired sessions, the node's heartbeat.
+//! Periodic jobs: catalog and key changes of other nodes, mails, expired sessions.
 
 use crate::catalog_sync::{self, SyncError};
 use crate::checkout::{Checkout, ReconcileError};
@@ -42,7 +42,6 @@ const MAIL_POLL: Duration = Duration::from_secs(10);
 const SESSIONS_POLL: Duration = Duration::from_secs(10 * 60);
 const RECONCILE: Duration = Duration::from_secs(60);
 const TOP_UPS_POLL: Duration = Duration::from_secs(5);
-const HEARTBEAT: Duration = Duration::from_secs(10);
 
 impl Workers {
     /// Starts all jobs on the current runtime.
@@ -62,7 +61,6 @@ impl Workers {
         workers.every("forget expired sessions", SESSIONS_POLL, idle(), work, forget_sessions);
         workers.every("reconcile payments", RECONCILE, idle(), work, reconcile);
         workers.every("top up accounts", TOP_UPS_POLL, idle(), work, top_up);
-        workers.every("tell that this node is alive", HEARTBEAT, idle(), work, heartbeat);
         workers
     }
 
@@ -158,10 +156,4 @@ async fn reconcile(work: Work) -> Result<(), ReconcileError> {
 
 async fn top_up(work: Work) -> Result<(), ReconcileError> {
     work.checkout.top_up().await.map(|_| ())
-}
-
-async fn heartbeat(work: Work) -> Result<(), SyncError> {
-    let mut tx = work.store.begin().await?;
-    store::nodes::heartbeat(&mut tx, &work.data.config.node, clock::now()).await?;
-    Ok(tx.commit().await?)
 }

@@ -1,17 +1,21 @@
 //! Why a request is not served, in words that say what to do.
 
 use super::admission::{self, Admission};
-use super::amount;
+use super::{amount, told};
 use crate::auth::Caller;
 use crate::data_plane::DataPlane;
 use crate::error::ApiError;
+use crate::free_tier::{FreeRefused, PAID_MIN};
 use domain::error_type::ErrorType;
 use domain::generation::Attempt;
 use domain::money::NanoUsd;
+use domain::time::Micros;
 use gateway::request::ChatRequest;
 use gateway::route::{RouteError, Skipped};
 use gateway::upstream_error::UpstreamError;
 use serde_json::{Value, json};
+
+const OUT_OF_TOUCH_RETRY_SECS: u64 = 10;
 
 /// No endpoint can be asked.
 pub fn unroutable(error: RouteError) -> ApiError {
@@ -73,6 +77,73 @@ pub fn key_limit(
 ) -> ApiError {
     let raise = format!("Raise the limit of the key {:?} on the Keys page", caller.key.name);
     short(state, request, admission, available, &raise).with("limit_source", "key")
+}
+
+/// The account's budget does not allow it.
+pub fn budget(state: &DataPlane, request: &ChatRequest, admission: &Admission, available: NanoUsd) -> ApiError {
+    let raise = "Raise the account's budget on the Credits page";
+    short(state, request, admission, available, raise).with("limit_source", "budget")
+}
+
+/// The key's requests that run at once are as many as may be.
+pub fn all_seats_taken(state: &DataPlane) -> ApiError {
+    let message = format!(
+        "{} requests of this key are running, and no more may run at once. Wait for one to end.",
+        state.seats.per_key()
+    );
+    ApiError::new(ErrorType::RateLimitExceeded, message)
+        .with("limit_source", "concurrency")
+        .retry_after_secs(1)
+}
+
+/// This node cannot be sure that what it leased is still its own.
+pub fn out_of_touch() -> ApiError {
+    ApiError::new(
+        ErrorType::ServiceUnavailable,
+        "This server cannot reach its database and admits nothing for now. Try again in a few seconds.",
+    )
+    .retry_after_secs(OUT_OF_TOUCH_RETRY_SECS)
+}
+
+/// A free model was asked for, and no other can serve.
+pub fn no_more_for_free(state: &DataPlane, refused: FreeRefused) -> ApiError {
+    let buy = format!("{}/account/credits", state.config.base_url);
+    match refused {
+        FreeRefused::Store(error) => error.into(),
+        FreeRefused::Owing { balance } => {
+            let message = format!(
+                "The balance of this account is {balance}; free models can be used again when it is not below zero. Buy credits at {buy}."
+            );
+            ApiError::new(ErrorType::PaymentRequired, message)
+                .with("limit_source", "account")
+                .with("available", amount(balance))
+        }
+        FreeRefused::Minute { left, wait } => {
+            let message = format!(
+                "Free models answer {} requests per minute, and these are used up. Try again in {} s, or ask for the model without `:free`.",
+                left.limit,
+                wait.as_secs().saturating_add(1)
+            );
+            ApiError::new(ErrorType::RateLimitExceeded, message)
+                .with("limit_source", "free_per_minute")
+                .retry_after_secs(wait.as_secs().saturating_add(1))
+                .headers(told::rate_limit(&left))
+        }
+        FreeRefused::Day { left, per_day_paid } => {
+            let more = per_day_paid.map_or(String::new(), |more| {
+                format!(" After buying {PAID_MIN} of credits it is {more} per day: {buy}.")
+            });
+            let message = format!(
+                "Free models answer {} requests per day, and today's are used up. They start anew at 00:00 UTC.{more} Or ask for the model without `:free`.",
+                left.limit
+            );
+            let wait = left.reset.since(crate::clock::now()) / Micros::SECOND;
+            ApiError::new(ErrorType::RateLimitExceeded, message)
+                .with("limit_source", "free_per_day")
+                .retry_after_secs(u64::try_from(wait).unwrap_or(0).saturating_add(1))
+                .headers(told::rate_limit(&left))
+        }
+    }
 }
 
 /// A provider failed, as its caller is told.

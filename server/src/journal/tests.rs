@@ -7,6 +7,7 @@ use domain::price::Prices;
 use domain::slug::ModelSlug;
 use domain::time::Micros;
 use domain::usage::Usage;
+use proptest::prelude::*;
 
 fn generation(id: &str) -> Generation {
     Generation {
@@ -137,4 +138,64 @@ fn slots_remember_the_last_word_and_are_used_again() {
         .unwrap();
     let read = progress.read().unwrap();
     assert!(!read.contains_key(&GenerationId::stored("gen-1-a")) && read.len() == 2);
+}
+
+/// What a journal with these records says.
+fn said(records: &[Record]) -> (Vec<String>, Vec<String>) {
+    let leftover = sort_out(records.to_vec());
+    let names = |generations: &[Generation]| ids(generations).into_iter().map(str::to_owned).collect();
+    (names(&leftover.settled), names(&leftover.unfinished))
+}
+
+fn records() -> impl Strategy<Value = Vec<Record>> {
+    let record = (any::<bool>(), 0..5u8, 0..300usize).prop_map(|(settles, id, length)| {
+        let generation = Generation {
+            endpoint: "e".repeat(length),
+            ..generation(&id.to_string())
+        };
+        match settles {
+            true => Record::Settlement(generation),
+            false => Record::Intent(generation),
+        }
+    });
+    prop::collection::vec(record, 1..12)
+}
+
+proptest! {
+    #[test]
+    fn a_journal_cut_at_any_byte_replays_what_was_whole_before_the_cut(records in records(), cut in any::<prop::sample::Index>()) {
+        let frames: Vec<Vec<u8>> = records.iter().map(|record| encode(record).unwrap()).collect();
+        let bytes = frames.concat();
+        let cut = cut.index(bytes.len() + 1);
+        let mut end = 0;
+        let whole = frames.iter().take_while(|frame| { end += frame.len(); end <= cut }).count();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(path(directory.path(), 1), &bytes[..cut]).unwrap();
+        let (journal, leftover) = Journal::open(directory.path(), Fsync::Interval(1_000)).unwrap();
+        let found = (
+            ids(&leftover.settled).into_iter().map(str::to_owned).collect::<Vec<_>>(),
+            ids(&leftover.unfinished).into_iter().map(str::to_owned).collect::<Vec<_>>(),
+        );
+        prop_assert_eq!(found, said(&records[..whole]));
+        // What is written from now on is replayed after it, in a file of its own.
+        journal.append(&Record::Settlement(generation("new"))).unwrap();
+        drop(journal);
+        let (_journal, again) = Journal::open(directory.path(), Fsync::Interval(1_000)).unwrap();
+        prop_assert!(ids(&again.settled).contains(&"new"));
+        prop_assert_eq!(again.settled.len(), leftover.settled.len() + 1);
+    }
+
+    #[test]
+    fn a_damaged_byte_ends_the_replay_of_its_file(records in records(), at in any::<prop::sample::Index>(), flip in 1..=255u8) {
+        let frames: Vec<Vec<u8>> = records.iter().map(|record| encode(record).unwrap()).collect();
+        let mut bytes = frames.concat();
+        let at = at.index(bytes.len());
+        bytes[at] ^= flip;
+        let mut end = 0;
+        let before = frames.iter().take_while(|frame| { end += frame.len(); end <= at }).count();
+        let directory = tempfile::tempdir().unwrap();
+        let file = path(directory.path(), 1);
+        std::fs::write(&file, &bytes).unwrap();
+        prop_assert_eq!(read_records(&file).unwrap(), &records[..before]);
+    }
 }

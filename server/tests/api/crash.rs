@@ -2,7 +2,8 @@
 
 use crate::support::http::text_of;
 use crate::support::providers::{ask, ask_stream, cost_nano};
-use crate::support::{Db, PATIENCE, TestApp};
+use crate::support::server::{self, Server};
+use crate::support::{Db, PATIENCE, TestApp, eventually};
 use domain::generation::Outcome;
 use fake_provider::{Bill, Plan, Script};
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ on_both_databases!(
     kill_nine_amid_ten_streams_charges_each_of_them_exactly_once,
     kill_nine_right_after_an_answer_loses_no_charge,
     a_signal_to_stop_lets_running_streams_finish,
+    a_dead_nodes_leases_go_back_to_their_owners,
+    a_node_taken_for_dead_begins_anew_when_it_has_settled,
 );
 
 const STREAMS: usize = 10;
@@ -126,4 +129,91 @@ async fn a_signal_to_stop_lets_running_streams_finish(db: Db) {
         (Outcome::Completed, 100)
     );
     app.finish().await;
+}
+
+async fn a_dead_nodes_leases_go_back_to_their_owners(db: Db) {
+    let mut app = TestApp::start_with(db, &[("TOLLWAY_LEASE_EXPIRY_SECS", "2")]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let catalog = dir.path().join("catalog.json");
+    std::fs::write(&catalog, app.providers.catalog().to_string()).unwrap();
+    let mut environment = server::environment(dir.path(), &catalog, app.database.url());
+    environment.push(("TOLLWAY_LEASE_EXPIRY_SECS".to_owned(), "2".to_owned()));
+    let mut other = Server::start(environment, dir.path(), &app.http).await;
+
+    let customer = app.customer("1").await;
+    app.providers.alpha.set_script(slow(2_000));
+    let mut stream = app.stream(&customer.key, &ask_stream("test/alpha", "hi")).await;
+    let received = stream.read_text(5).await.len() as u64;
+    assert!(
+        customer.credits(&app.store).await.in_escrow.get() > 0,
+        "the node has a lease"
+    );
+    app.server.kill();
+    let back = eventually("the lease is back", async || {
+        let credits = customer.credits(&app.store).await;
+        (credits.in_escrow.get() == 0).then_some(credits.available.get())
+    })
+    .await;
+    assert_eq!(back, 1_000_000_000);
+    // The dead one comes back, and what it had in its journal is charged all the same: there is enough.
+    app.server.restart().await;
+    let generation = app.generations(&customer, 1).await.remove(0);
+    assert!(generation.usage.completion >= received && generation.outcome == Outcome::Recovered);
+    assert_eq!(generation.cost.get(), cost_nano(&generation));
+    let reply = app.chat(&customer.key, &ask("test/echo", "still works")).await;
+    assert_eq!(reply.status.as_u16(), 200, "{}", reply.text);
+    other.stop().await;
+    app.finish().await;
+}
+
+async fn a_node_taken_for_dead_begins_anew_when_it_has_settled(db: Db) {
+    let app = TestApp::start_with(db, &[("TOLLWAY_LEASE_EXPIRY_SECS", "2")]).await;
+    let customer = app.customer("1").await;
+    app.providers.alpha.set_script(slow(150));
+    let mut stream = app.stream(&customer.key, &ask_stream("test/alpha", "hi")).await;
+    let id = stream.generation_id();
+    stream.read_text(1).await;
+    fence_all(&app).await;
+    assert_eq!(customer.credits(&app.store).await.in_escrow.get(), 0);
+    eventually("the node knows", async || {
+        let reply = app.chat(&customer.key, &ask("test/echo", "too early")).await;
+        (reply.status.as_u16() == 503).then(|| assert!(!reply.header("retry-after").is_empty()))
+    })
+    .await;
+    stream.rest().await;
+    let generation = app.generation(&id).await;
+    assert_eq!(
+        (generation.outcome, generation.usage.completion),
+        (Outcome::Completed, 150)
+    );
+    assert_eq!(generation.cost.get(), cost_nano(&generation));
+    eventually("the node serves again", async || {
+        let reply = app.chat(&customer.key, &ask("test/echo", "again")).await;
+        (reply.status.as_u16() == 200).then_some(())
+    })
+    .await;
+    app.finish().await;
+}
+
+/// As another node would that saw none of their beats.
+async fn fence_all(app: &TestApp) {
+    eventually("it is fenced between two beats", async || {
+        let mut tx = app.store.begin().await.unwrap();
+        let nodes = store::nodes::all(&mut tx).await.unwrap();
+        let mut count = 0;
+        let mut id = || {
+            count += 1;
+            domain::id::TransferId::new([count; 16])
+        };
+        let now = crate::support::customer::now();
+        let mut fenced = true;
+        for node in nodes {
+            fenced &= store::nodes::fence(&mut tx, &node.id, node.beats, &mut id, now)
+                .await
+                .unwrap();
+        }
+        tx.commit().await.unwrap();
+        fenced.then_some(())
+    })
+    .await;
 }

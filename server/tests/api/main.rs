@@ -18,6 +18,7 @@ mod database_down;
 mod errors;
 mod failover;
 mod limits;
+mod limits_free;
 mod matrix;
 mod python;
 mod site;
