@@ -61,7 +61,7 @@ pub enum Difference {
     #[error("all balances sum to {sum} instead of zero")]
     NotZero { sum: NanoUsd },
     #[error("{account} is below zero: {balance}")]
-    NegativeEscrow { account: String, balance: NanoUsd },
+    BelowZero { account: String, balance: NanoUsd },
     #[error("generation {generation} is stored with the cost {stored}, and its usage and prices give {recomputed}")]
     Cost {
         generation: String,

@@ -31,3 +31,4 @@ mod sessions;
 mod settlement;
 mod users;
 mod verify;
+mod verify_money;

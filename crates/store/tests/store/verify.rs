@@ -108,7 +108,7 @@ on_both! {
         )
         .await;
         let account = "escrow:node_a:acc_ada".to_owned();
-        assert_eq!(found(&db).await, Difference::NegativeEscrow { account, balance: nano(-5) });
+        assert_eq!(found(&db).await, Difference::BelowZero { account, balance: nano(-5) });
     }
 
     async fn a_changed_cost(db: Db) {

@@ -64,7 +64,7 @@ pub(super) async fn difference(tx: &mut Tx) -> Result<Option<Difference>> {
         tx,
         "SELECT id, balance_nano FROM ledger_accounts WHERE kind IN ('escrow', 'frozen') AND balance_nano < 0 ORDER BY id LIMIT 1",
     )?;
-    Ok(negative.map(|(account, balance)| Difference::NegativeEscrow {
+    Ok(negative.map(|(account, balance)| Difference::BelowZero {
         account,
         balance: NanoUsd::new(balance),
     }))
