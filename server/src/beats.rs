@@ -174,3 +174,55 @@ pub async fn run(
 ) {
     beats.run(&allowances, &settlements, stopping).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::time::Micros;
+
+    async fn beats(expiry: Duration) -> (Beats, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("test.db").display());
+        let store = Store::connect(&url, 1).await.unwrap();
+        (Beats::new(store, NodeId::stored("me"), expiry), dir)
+    }
+
+    #[tokio::test]
+    async fn a_node_that_cannot_beat_stops_spending_before_others_take_its_leases() {
+        let (beats, _dir) = beats(Duration::from_millis(200)).await;
+        assert!(beats.may_spend());
+        tokio::time::sleep(Duration::from_millis(120)).await;
+        assert!(!beats.may_spend());
+        beats.last.store(beats.millis(), Ordering::Release);
+        assert!(beats.may_spend());
+        beats.fenced.store(true, Ordering::Release);
+        assert!(!beats.may_spend());
+    }
+
+    #[tokio::test]
+    async fn only_a_count_that_stands_still_for_the_whole_expiry_is_silence() {
+        let (own, _dir) = beats(Duration::from_secs(10)).await;
+        let row = |id: &str, beats, fenced| NodeRow {
+            id: NodeId::stored(id),
+            beats,
+            fenced,
+            heartbeat: Micros::new(0),
+        };
+        let start = Instant::now();
+        let mut others = Others::default();
+        let mut silent = |seconds: u64, count: u64| {
+            let rows = [
+                row("me", 1, false),
+                row("still", 1, false),
+                row("moves", count, false),
+                row("out", 1, true),
+            ];
+            let silent = others.silent(&rows, &own, start + Duration::from_secs(seconds));
+            silent.iter().map(|row| row.id.as_str().to_owned()).collect::<Vec<_>>()
+        };
+        assert!(silent(0, 1).is_empty() && silent(9, 2).is_empty());
+        assert_eq!(silent(10, 2), ["still"]);
+        assert_eq!(silent(18, 2), ["still"]);
+        assert_eq!(silent(19, 2), ["still", "moves"]);
+    }
+}

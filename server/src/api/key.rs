@@ -7,12 +7,16 @@ use crate::data_plane::DataPlane;
 use crate::error::ApiError;
 use axum::Json;
 use axum::extract::State;
+use domain::id::AccountId;
 use domain::money::NanoUsd;
 use domain::period::Period;
+use domain::time::Micros;
 use serde::Serialize;
 use std::sync::Arc;
+use store::budgets::{self, Budget};
 use store::keys::{Key, KeyUsage};
 use store::ledger::Credits;
+use store::{StoreError, Tx};
 
 /// All amounts in dollars. The fields about own provider keys are always zero: there are none here.
 #[derive(Serialize)]
@@ -22,8 +26,13 @@ pub struct KeyInfo {
     limit: Option<Usd>,
     limit_remaining: Option<Usd>,
     limit_reset: Option<Period>,
-    /// What the key can really spend: the lesser of its limit and its account's balance. Never below zero.
+    /// What the key can really spend: the least of its limit, its account's budget and its account's balance. Never below
+    /// zero.
     limit_effective_remaining: Usd,
+    /// Of the budget that all keys of the account share; `null` where there is none.
+    account_budget: Option<Usd>,
+    account_budget_remaining: Option<Usd>,
+    account_budget_reset: Option<Period>,
     /// What the account has left, running requests not deducted.
     account_balance: Usd,
     include_byok_in_limit: bool,
@@ -59,18 +68,37 @@ const NO_RATE_LIMIT: RateLimit = RateLimit {
 
 pub async fn get(State(state): State<Arc<DataPlane>>, caller: Caller) -> Result<Json<Data<KeyInfo>>, ApiError> {
     settled(&state).await;
+    let now = clock::now();
     let mut tx = state.store.read().await?;
-    let usage = store::keys::usage(&mut tx, &caller.key.hash, clock::now()).await?;
+    let usage = store::keys::usage(&mut tx, &caller.key.hash, now).await?;
     let credits = store::ledger::credits(&mut tx, &caller.account).await?;
+    let budget = match budgets::get(&mut tx, &caller.account).await? {
+        Some(budget) => {
+            let used = used_of(&mut tx, &caller.account, &budget, now).await?;
+            Some((budget, used))
+        }
+        None => None,
+    };
     Ok(Json(Data {
-        data: info(&caller.key, &usage, &credits),
+        data: info(&caller.key, &usage, &credits, budget),
     }))
 }
 
-fn info(key: &Key, usage: &KeyUsage, credits: &Credits) -> KeyInfo {
+/// What all keys of the account together have used in the budget's current period.
+async fn used_of(tx: &mut Tx, account: &AccountId, budget: &Budget, now: Micros) -> Result<NanoUsd, StoreError> {
+    let from = budget.reset.map_or(Micros::new(0), |reset| reset.start(now));
+    let lines = store::generations::account_summary(tx, account, &from.day(), &now.day()).await?;
+    Ok(lines
+        .iter()
+        .fold(NanoUsd::ZERO, |total, line| total.saturating_add(line.cost)))
+}
+
+fn info(key: &Key, usage: &KeyUsage, credits: &Credits, budget: Option<(Budget, NanoUsd)>) -> KeyInfo {
     let balance = credits.available.saturating_add(credits.in_escrow);
     let remaining = remaining(key, usage);
-    let effective = remaining.map_or(balance, |remaining| remaining.min(balance));
+    let of_budget = budget.map(|(budget, used)| budget.limit.saturating_sub(used).max(NanoUsd::ZERO));
+    let limits = [remaining, of_budget].into_iter().flatten();
+    let effective = limits.fold(balance, NanoUsd::min);
     let none = Usd(NanoUsd::ZERO);
     KeyInfo {
         label: key.label.clone(),
@@ -79,6 +107,9 @@ fn info(key: &Key, usage: &KeyUsage, credits: &Credits) -> KeyInfo {
         limit_remaining: remaining.map(Usd),
         limit_reset: key.reset,
         limit_effective_remaining: Usd(effective.max(NanoUsd::ZERO)),
+        account_budget: budget.map(|(budget, _)| Usd(budget.limit)),
+        account_budget_remaining: of_budget.map(Usd),
+        account_budget_reset: budget.and_then(|(budget, _)| budget.reset),
         account_balance: Usd(balance),
         include_byok_in_limit: false,
         usage: Usd(usage.total),
@@ -113,8 +144,7 @@ fn remaining(key: &Key, usage: &KeyUsage) -> Option<NanoUsd> {
 mod tests {
     use super::*;
     use domain::api_key::ApiKey;
-    use domain::id::{AccountId, UserId};
-    use domain::time::Micros;
+    use domain::id::UserId;
 
     fn key(limit: Option<i64>, reset: Option<Period>) -> Key {
         let api_key = ApiKey::new(&[1; 32]);
@@ -136,6 +166,14 @@ mod tests {
         }
     }
 
+    fn budget(limit: i64, used: i64) -> (Budget, NanoUsd) {
+        let budget = Budget {
+            limit: NanoUsd::new(limit),
+            reset: None,
+        };
+        (budget, NanoUsd::new(used))
+    }
+
     fn check(limit: Option<i64>, reset: Option<Period>, balance: i64, remaining: Option<i64>, effective: i64) {
         let nano = NanoUsd::new;
         let usage = KeyUsage {
@@ -148,13 +186,21 @@ mod tests {
             available: nano(balance),
             ..Credits::default()
         };
-        let info = info(&key(limit, reset), &usage, &credits);
-        assert_eq!(info.limit_remaining, remaining.map(|nano| Usd(NanoUsd::new(nano))));
-        assert_eq!(info.limit_effective_remaining, Usd(nano(effective)));
+        let told = info(&key(limit, reset), &usage, &credits, None);
+        assert_eq!(told.limit_remaining, remaining.map(|nano| Usd(NanoUsd::new(nano))));
+        assert_eq!(told.limit_effective_remaining, Usd(nano(effective)));
+        assert_eq!(told.account_budget_remaining, None);
+        let wide = info(&key(limit, reset), &usage, &credits, Some(budget(1_000, 10)));
+        assert_eq!(wide.limit_effective_remaining, Usd(nano(effective)));
+        let tight = info(&key(limit, reset), &usage, &credits, Some(budget(12, 10)));
+        assert_eq!(tight.account_budget_remaining, Some(Usd(nano(2))));
+        assert_eq!(tight.limit_effective_remaining, Usd(nano(effective.min(2))));
+        let over = info(&key(limit, reset), &usage, &credits, Some(budget(10, 12)));
+        assert_eq!(over.limit_effective_remaining, Usd(nano(0)));
     }
 
     #[test]
-    fn the_effective_remainder_is_the_lesser_of_limit_and_balance() {
+    fn the_effective_remainder_is_the_least_of_limit_budget_and_balance() {
         check(None, None, 50, None, 50);
         check(Some(100), None, 50, Some(10), 10);
         check(Some(100), Some(Period::Daily), 50, Some(90), 50);
