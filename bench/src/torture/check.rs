@@ -1,6 +1,7 @@
 //! Ledger, callers and providers against each other.
 
 use super::callers::{self, Seen};
+use super::providers::ENDS;
 use anyhow::{Result, bail, ensure};
 use domain::generation::{Generation, Outcome};
 use domain::money::NanoUsd;
@@ -141,11 +142,9 @@ fn compare(seen: &Seen, generation: &Generation, bill: Option<&Bill>) -> Result<
         "{who}: {cost} is not the price of its usage"
     );
     let billed = price_of(generation, bill);
-    // Followed to the end when its caller left, so the provider's own count is known.
-    let is_exact = generation.outcome == Outcome::Completed
-        || (generation.outcome == Outcome::Cancelled
-            && bill.outcome == fake_provider::Outcome::Finished
-            && !generation.estimated);
+    // What bills to its end is followed there when its caller leaves.
+    let followed = generation.outcome == Outcome::Cancelled && generation.provider == ENDS;
+    let is_exact = generation.outcome == Outcome::Completed || followed;
     if is_exact {
         ensure!(
             cost == billed && charged == bill.billed_completion_tokens,

@@ -32,6 +32,8 @@ pub enum Model {
     ToTheEnd,
 }
 
+/// Slug of the provider that bills to the end.
+pub const ENDS: &str = "ends";
 /// Of a prompt token and of an answer's, in pico-dollars: $1 and $4 per million.
 const PROMPT_PICO: i64 = 1_000_000;
 const COMPLETION_PICO: i64 = 4_000_000;
@@ -60,13 +62,13 @@ impl Providers {
             "providers": [
                 provider("counted", &self.stops, "stops", "timings"),
                 provider("plain", &self.stops, "stops", "at-end"),
-                provider("ends", &self.ends, "bills-to-end", "continuous-usage"),
+                provider(ENDS, &self.ends, "bills-to-end", "continuous-usage"),
             ],
             "models": Model::ALL.map(|model| model_row(model.slug())),
             "endpoints": [
                 endpoint(Model::Counted.slug(), "counted", PROMPT_PICO),
                 endpoint(Model::Plain.slug(), "plain", 0),
-                endpoint(Model::ToTheEnd.slug(), "ends", PROMPT_PICO),
+                endpoint(Model::ToTheEnd.slug(), ENDS, PROMPT_PICO),
             ],
         })
     }
