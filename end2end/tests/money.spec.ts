@@ -6,34 +6,49 @@ import { MODEL, createKey, dollars, expect, signIn, signOut, signUp, test as bas
 
 const SECRET = "whsec_of_the_browser_journeys_0123";
 
-let stripe: StandIn;
-let server: Server;
+interface House {
+  stripe: StandIn;
+  server: Server;
+}
 
-const test = base.extend({ baseURL: async ({}, use) => use(server.baseUrl) });
-
-test.beforeAll(async () => {
-  stripe = await startStripe("http://127.0.0.1:9/", [SECRET]);
-  server = await startServer("money", {
-    TOLLWAY_STRIPE_SECRET_KEY: STRIPE_KEY,
-    TOLLWAY_STRIPE_WEBHOOK_SECRETS: SECRET,
-    TOLLWAY_STRIPE_API_URL: stripe.url,
-    TOLLWAY_STRIPE_METHODS: "card,crypto",
-    TOLLWAY_PURCHASE_FEE_BASIS_POINTS: "550",
-    TOLLWAY_PURCHASE_FEE_MIN_CENTS: "80",
-  });
-  const url = `${server.baseUrl}/webhooks/stripe`;
-  await stripe.control("webhooks", { url, secrets: [SECRET], copies: 2, retries: 3, jitter_ms: 50 });
+const test = base.extend<object, { house: House }>({
+  house: [
+    async ({}, use) => {
+      const stripe = await startStripe("http://127.0.0.1:9/", [SECRET]);
+      try {
+        const server = await startServer("money", {
+          TOLLWAY_STRIPE_SECRET_KEY: STRIPE_KEY,
+          TOLLWAY_STRIPE_WEBHOOK_SECRETS: SECRET,
+          TOLLWAY_STRIPE_API_URL: stripe.url,
+          TOLLWAY_STRIPE_METHODS: "card,crypto",
+          TOLLWAY_PURCHASE_FEE_BASIS_POINTS: "550",
+          TOLLWAY_PURCHASE_FEE_MIN_CENTS: "80",
+        });
+        try {
+          const url = `${server.baseUrl}/webhooks/stripe`;
+          await stripe.control("webhooks", { url, secrets: [SECRET], copies: 2, retries: 3, jitter_ms: 50 });
+          await use({ stripe, server });
+          tollwayOn(server.dataDir, "ledger", "verify");
+        } finally {
+          await server.stop();
+        }
+      } finally {
+        await stripe.stop();
+      }
+    },
+    { scope: "worker" },
+  ],
+  baseURL: async ({ house }, use) => use(house.server.baseUrl),
 });
 
-test.afterAll(async () => {
-  if (server) tollwayOn(server.dataDir, "ledger", "verify");
-  await server?.stop();
-  await stripe?.stop();
-});
+// The stand-in is another company's site, and has no icon.
+test.use({ tolerated: [/\/favicon\.ico: Failed to load resource/] });
 
 interface Choice {
   /** `buy-10` and so on. */
   amount?: string;
+  /** `method-crypto`, say. */
+  method?: string;
   /** What to press on the stand-in's page. */
   press?: string;
   /** As the stand-in's page names it. */
@@ -42,9 +57,10 @@ interface Choice {
 }
 
 /** Buys at the stand-in's page; gives the id of the purchase. */
-async function buy(page: Page, { amount = "buy-10", press = "Pay", card, keep = false }: Choice = {}): Promise<string> {
+async function buy(page: Page, { amount = "buy-10", method, press = "Pay", card, keep = false }: Choice = {}): Promise<string> {
   await page.goto("/account/credits");
   await page.getByTestId(amount).check();
+  if (method) await page.getByTestId(method).check();
   if (keep) await page.getByTestId("buy-save").check();
   await page.getByTestId("buy-submit").click();
   await expect(page.getByText("no real money")).toBeVisible();
@@ -119,12 +135,12 @@ test("an amount of one's own is shown with its total, and a checkout that is lef
 
 test("a stablecoin payment that takes a while is pending, then paid or failed @no-script", async ({ page }) => {
   await signUp(page);
-  await buy(page, { press: "Pay later succeeds", card: "Stablecoin wallet" });
+  await buy(page, { press: "Pay later succeeds", method: "method-crypto" });
   await expect(page.getByTestId("purchase-outcome")).toContainText(/on its way|is in your balance/);
   await creditsBecome(page, async () => {
     await expect(page.getByTestId("balance")).toHaveText("$10.00", { timeout: 500 });
   });
-  const failing = await buy(page, { amount: "buy-25", press: "Pay later fails", card: "Stablecoin wallet" });
+  const failing = await buy(page, { amount: "buy-25", press: "Pay later fails", method: "method-crypto" });
   await creditsBecome(page, async () => {
     await expect(page.locator(`[data-id="${failing}"]`)).toContainText("failed", { timeout: 500 });
   });
@@ -199,7 +215,7 @@ test("unused credits are refunded, and no more than those @no-script", async ({ 
   await expect(page.getByTestId("receipt-refund")).toContainText("−$4.00");
 });
 
-test("a dispute freezes the credits and says so; won, they come back", async ({ page }) => {
+test("a dispute freezes the credits and says so; won, they come back", async ({ page, house: { stripe } }) => {
   await signUp(page);
   const purchase = await buy(page);
   const payment = await paymentOf(page, purchase);
@@ -219,7 +235,7 @@ test("a dispute freezes the credits and says so; won, they come back", async ({ 
   await expect(page.getByTestId("frozen-reasons")).toHaveCount(0);
 });
 
-test("the operator sees it all, gives back, and lets go of a warning @no-script", async ({ page }) => {
+test("the operator sees it all, gives back, and lets go of a warning @no-script", async ({ page, house: { stripe, server } }) => {
   const buyer = await signUp(page);
   const purchase = await buy(page);
   const payment = await paymentOf(page, purchase);

@@ -6,6 +6,8 @@ use leptos::prelude::*;
 pub struct Column {
     name: &'static str,
     is_number: bool,
+    /// On a phone it has a line of the card to itself.
+    is_alone: bool,
 }
 
 /// The first cell names the row.
@@ -19,12 +21,20 @@ pub struct Row {
 
 #[must_use]
 pub const fn words(name: &'static str) -> Column {
-    Column { name, is_number: false }
+    Column {
+        name,
+        is_number: false,
+        is_alone: true,
+    }
 }
 
 #[must_use]
 pub const fn number(name: &'static str) -> Column {
-    Column { name, is_number: true }
+    Column {
+        name,
+        is_number: true,
+        is_alone: false,
+    }
 }
 
 /// Cells of a row, whatever each of them is.
@@ -56,6 +66,7 @@ pub fn Listing<const N: usize>(
         }
         .into_any();
     }
+    let columns = in_pairs(columns);
     let rows: Vec<_> = rows.into_iter().map(|row| body_row(columns, row)).collect();
     let sum = sum.map(|sum| view! { <tfoot>{body_row(columns, sum)}</tfoot> });
     view! {
@@ -65,7 +76,7 @@ pub fn Listing<const N: usize>(
                 {note}
             </div>
             <div class="table-box">
-                <table class="table cards">
+                <table class="table cards two">
                     <thead>
                         <tr>{columns.map(|column| view! { <th scope="col" class:number=column.is_number>{column.name}</th> })}</tr>
                     </thead>
@@ -78,6 +89,15 @@ pub fn Listing<const N: usize>(
     .into_any()
 }
 
+/// Numbers stand beside each other on a phone; an odd one is alone.
+fn in_pairs<const N: usize>(mut columns: [Column; N]) -> [Column; N] {
+    let is_odd = columns.iter().filter(|column| column.is_number).count() % 2 == 1;
+    if let Some(last) = columns.iter_mut().rfind(|column| column.is_number) {
+        last.is_alone = is_odd;
+    }
+    columns
+}
+
 fn body_row<const N: usize>(columns: [Column; N], row: Row) -> impl IntoView {
     let cells: Vec<_> = row
         .cells
@@ -86,7 +106,8 @@ fn body_row<const N: usize>(columns: [Column; N], row: Row) -> impl IntoView {
         .enumerate()
         .map(|(at, (cell, column))| match at {
             0 => view! { <th scope="row">{cell}</th> }.into_any(),
-            _ => view! { <td class:number=column.is_number data-label=column.name>{cell}</td> }.into_any(),
+            _ => view! { <td class:number=column.is_number class:full=column.is_alone data-label=column.name>{cell}</td> }
+                .into_any(),
         })
         .collect();
     view! { <tr data-testid=row.testid data-id=row.id>{cells}</tr> }

@@ -158,7 +158,7 @@ fn grant_form() -> impl IntoView {
                 {field("grant-email", "email", "To", "person@example.org", true)}
                 <div class="fields across">
                     {field("grant-amount", "amount", "Dollars", "5", true)}
-                    {field("grant-days", "days", "Last how many days", "for ever", false)}
+                    {field("grant-days", "days", "Lasts, in days", "for ever", false)}
                 </div>
                 {field("grant-note", "note", "What for", "Welcome", true)}
                 <div><button class="button" data-testid="grant-submit">"Grant"</button></div>
@@ -178,8 +178,8 @@ fn code_form() -> impl IntoView {
                     {field("code-uses", "uses", "How many people", "100", true)}
                 </div>
                 <div class="fields across">
-                    {field("code-days", "days", "Works how many days", "for ever", false)}
-                    {field("code-lot-days", "lot_days", "Credits last how many", "for ever", false)}
+                    {field("code-days", "days", "Redeemable, in days", "for ever", false)}
+                    {field("code-lot-days", "lot_days", "Credits last, in days", "for ever", false)}
                 </div>
                 <div><button class="button" data-testid="code-submit">"Make the code"</button></div>
             </form>

@@ -106,8 +106,8 @@ impl Purchases {
                     number("Credits"),
                     number("Fee"),
                     number("Paid"),
-                    words("State"),
                     number("Refundable"),
+                    words("State"),
                     words("Receipt"),
                 ]
                 rows
@@ -168,8 +168,8 @@ impl Purchases {
                 purchase.amount.to_dollars(),
                 purchase.fee.to_dollars(),
                 if_paid(purchase.price().to_dollars()),
-                self.state(purchase),
                 if_paid(cents(refundable)),
+                self.state(purchase),
                 links,
             ],
         }
