@@ -1,6 +1,7 @@
 //! Stripe, called by async-stripe: every call is repeated with one idempotency key until it is known what became of it.
 
-use super::converge::{CURRENCY, Seen};
+pub use super::converge::PurchaseSeen;
+use super::converge::{PaymentState, Seen};
 use super::hint::Hint;
 use crate::config;
 use app::site::CheckoutOptions;
@@ -26,12 +27,13 @@ use stripe_core::payment_intent::{
 };
 use stripe_core::refund::{CreateRefund, ListRefund, RetrieveRefund};
 use stripe_fraud::radar_early_fraud_warning::RetrieveRadarEarlyFraudWarning;
-use stripe_shared::{ApiErrorsType, CheckoutSession, CheckoutSessionMode, Event, PaymentIntent};
-use stripe_types::{Currency, List, RangeBoundsTs, RangeQueryTs};
+use stripe_shared::{ApiErrorsType, CheckoutSessionMode};
+use stripe_types::{Currency, RangeBoundsTs, RangeQueryTs};
 
+mod objects;
 mod seen;
 
-pub use super::converge::PurchaseSeen;
+use objects::{Dispute, Event, Intent, Keeping, Listed, Page, Reading, Session, Warning};
 
 /// As in `purchases.processor` and in the webhook's address.
 pub const NAME: &str = "stripe";
@@ -133,10 +135,10 @@ impl Stripe {
             None if options.save_method => request.customer_creation(CreateCheckoutSessionCustomerCreation::Always),
             None => request,
         };
-        let session = self.call(&request, Some(purchase.id.as_str())).await?;
+        let session: Session = self.call(request, Some(purchase.id.as_str())).await?;
         match session.url {
             Some(url) => Ok(Opened {
-                reference: session.id.to_string(),
+                reference: session.id,
                 url,
             }),
             None => Err(CallError::Refused("the checkout has no page".to_owned())),
@@ -159,13 +161,13 @@ impl Stripe {
             })
             .description(format!("Credits, automatic top-up {}", purchase.id))
             .metadata(metadata(purchase));
-        match self.attempt(&request, Some(purchase.id.as_str())).await {
+        let key = Some(purchase.id.as_str());
+        match self.attempt(&Reading::<_, Intent>::of(request), key).await {
             Ok(intent) => Ok(self.seen_top_up(&intent)),
-            // A declined payment is an object too.
-            Err(StripeError::Stripe(error, 402)) if error.payment_intent.is_some() => {
-                let intent = error.payment_intent.as_ref().map(|intent| self.seen_top_up(intent));
-                intent.ok_or_else(|| CallError::Refused("declined".to_owned()))
-            }
+            Err(StripeError::Stripe(error, 402)) => match &error.payment_intent {
+                Some(intent) => Ok(declined(purchase, intent.id.to_string())),
+                None => Err(StripeError::Stripe(error, 402).into()),
+            },
             Err(error) => Err(error.into()),
         }
     }
@@ -180,7 +182,7 @@ impl Stripe {
             .payment_intent(payment)
             .amount(cents)
             .metadata(metadata);
-        let made = self.call(&request, Some(refund.id.as_str())).await?;
+        let made = self.call(request, Some(refund.id.as_str())).await?;
         seen::refund(&made).ok_or_else(|| CallError::Failed("the refund names no payment".to_owned()))
     }
 
@@ -206,7 +208,7 @@ impl Stripe {
             Hint::Checkout(id) => Ok(self.checkout(id).await?.map(Seen::Purchase).into_iter().collect()),
             Hint::Payment(id) => Ok(self.payment(id).await?.map(Seen::Purchase).into_iter().collect()),
             Hint::Refund(id) => {
-                let found = self.find(&RetrieveRefund::new(id.as_str())).await?;
+                let found = self.find(RetrieveRefund::new(id.as_str())).await?;
                 self.after_payment(found.as_ref().and_then(seen::refund).map(Seen::Refund))
                     .await
             }
@@ -217,12 +219,12 @@ impl Stripe {
                 Ok(seen)
             }
             Hint::Dispute(id) => {
-                let found = self.find(&RetrieveDispute::new(id.as_str())).await?;
+                let found: Option<Dispute> = self.find(RetrieveDispute::new(id.as_str())).await?;
                 self.after_payment(found.as_ref().and_then(seen::dispute).map(Seen::Dispute))
                     .await
             }
             Hint::FraudWarning(id) => {
-                let found = self.find(&RetrieveRadarEarlyFraudWarning::new(id.as_str())).await?;
+                let found: Option<Warning> = self.find(RetrieveRadarEarlyFraudWarning::new(id.as_str())).await?;
                 self.after_payment(found.as_ref().and_then(seen::warning).map(Seen::FraudWarning))
                     .await
             }
@@ -234,7 +236,7 @@ impl Stripe {
     /// # Errors
     /// See [`CallError`].
     pub async fn checkout(&self, id: &str) -> Result<Option<PurchaseSeen>, CallError> {
-        match self.find(&RetrieveCheckoutSession::new(id)).await? {
+        match self.find(RetrieveCheckoutSession::new(id)).await? {
             Some(session) => self.seen_checkout(&session).await.map(Some),
             None => Ok(None),
         }
@@ -245,13 +247,14 @@ impl Stripe {
     /// # Errors
     /// See [`CallError`].
     pub async fn payment(&self, id: &str) -> Result<Option<PurchaseSeen>, CallError> {
-        let Some(intent) = self.find(&RetrievePaymentIntent::new(id)).await? else {
+        let Some(intent): Option<Intent> = self.find(RetrievePaymentIntent::new(id)).await? else {
             return Ok(None);
         };
         match intent.metadata.get(KIND).map(String::as_str) {
             Some(kind) if kind == PurchaseKind::TopUp.name() => Ok(Some(self.seen_top_up(&intent))),
             Some(_) => {
-                let found = self.call(&ListCheckoutSession::new().payment_intent(id), None).await?;
+                let request = ListCheckoutSession::new().payment_intent(id);
+                let found: Page<Session> = self.call(request, None).await?;
                 match found.data.first() {
                     Some(session) => self.seen_checkout(session).await.map(Some),
                     None => Ok(None),
@@ -267,12 +270,8 @@ impl Stripe {
     /// See [`CallError`].
     pub async fn find_checkout(&self, purchase: &Purchase) -> Result<Option<PurchaseSeen>, CallError> {
         let request = ListCheckoutSession::new().created(around(purchase)).limit(PAGE);
-        let sessions = self
-            .pages(request, |request, last: &CheckoutSession| {
-                request.starting_after(last.id.to_string())
-            })
-            .await?;
-        let is_its = |session: &&CheckoutSession| session.client_reference_id.as_deref() == Some(purchase.id.as_str());
+        let sessions: Vec<Session> = self.pages(request, ListCheckoutSession::starting_after).await?;
+        let is_its = |session: &&Session| session.client_reference_id.as_deref() == Some(purchase.id.as_str());
         match sessions.iter().find(is_its) {
             Some(session) => self.seen_checkout(session).await.map(Some),
             None => Ok(None),
@@ -285,13 +284,13 @@ impl Stripe {
     /// See [`CallError`].
     pub async fn find_payment(&self, purchase: &Purchase) -> Result<Option<PurchaseSeen>, CallError> {
         let request = ListPaymentIntent::new().created(around(purchase)).limit(PAGE);
-        let intents = self
-            .pages(request, |request, last: &PaymentIntent| {
-                request.starting_after(last.id.to_string())
-            })
-            .await?;
-        let is_its =
-            |intent: &&PaymentIntent| intent.metadata.get(PURCHASE).map(String::as_str) == Some(purchase.id.as_str());
+        let intents: Vec<Intent> = self.pages(request, ListPaymentIntent::starting_after).await?;
+        let is_its = |intent: &&Intent| {
+            intent
+                .metadata
+                .get(PURCHASE)
+                .is_some_and(|id| id == purchase.id.as_str())
+        };
         Ok(intents.iter().find(is_its).map(|intent| self.seen_top_up(intent)))
     }
 
@@ -311,20 +310,13 @@ impl Stripe {
     /// See [`CallError`].
     pub async fn events(&self, from: i64, to: i64) -> Result<Vec<Told>, CallError> {
         let request = ListEvent::new().created(between(from, to)).limit(PAGE);
-        let events = self
-            .pages(request, |request, last: &Event| {
-                request.starting_after(last.id.to_string())
-            })
-            .await?;
+        let events: Vec<Event> = self.pages(request, ListEvent::starting_after).await?;
         Ok(events.iter().filter_map(seen::told).collect())
     }
 
-    async fn refunds_of(&self, payment: &str) -> Result<Vec<stripe_shared::Refund>, CallError> {
+    async fn refunds_of(&self, payment: &str) -> Result<Vec<objects::Refund>, CallError> {
         let request = ListRefund::new().payment_intent(payment).limit(PAGE);
-        self.pages(request, |request, last: &stripe_shared::Refund| {
-            request.starting_after(last.id.to_string())
-        })
-        .await
+        self.pages(request, ListRefund::starting_after).await
     }
 
     /// `seen` with the purchase that it happened to.
@@ -342,18 +334,23 @@ impl Stripe {
         Ok(purchase.map(Seen::Purchase).into_iter().chain(seen).collect())
     }
 
-    async fn seen_checkout(&self, session: &CheckoutSession) -> Result<PurchaseSeen, CallError> {
-        let intent = match &session.payment_intent {
-            Some(intent) => {
-                let request = RetrievePaymentIntent::new(intent.id().as_str());
-                self.find(&request.expand(vec!["payment_method".to_owned()])).await?
-            }
+    async fn seen_checkout(&self, session: &Session) -> Result<PurchaseSeen, CallError> {
+        let intent: Option<Intent> = match &session.payment_intent {
+            Some(intent) => self.find(RetrievePaymentIntent::new(intent.as_str())).await?,
             None => None,
         };
-        Ok(seen::checkout(session, intent.as_ref(), self.settings.is_live()))
+        let mut seen = seen::checkout(session, intent.as_ref(), self.settings.is_live());
+        if let Some(intent) = intent.filter(|intent| intent.setup_future_usage.is_some())
+            && seen.state == PaymentState::Paid
+        {
+            let request = RetrievePaymentIntent::new(intent.id.as_str()).expand(vec!["payment_method".to_owned()]);
+            let keeping: Option<Keeping> = self.find(request).await?;
+            seen.kept = keeping.and_then(seen::kept);
+        }
+        Ok(seen)
     }
 
-    fn seen_top_up(&self, intent: &PaymentIntent) -> PurchaseSeen {
+    fn seen_top_up(&self, intent: &Intent) -> PurchaseSeen {
         seen::top_up(intent, self.settings.is_live())
     }
 
@@ -378,17 +375,18 @@ impl Stripe {
     }
 
     /// All objects of a list.
-    async fn pages<R, T>(&self, request: R, after: impl Fn(R, &T) -> R) -> Result<Vec<T>, CallError>
+    async fn pages<R, T>(&self, request: R, after: fn(R, String) -> R) -> Result<Vec<T>, CallError>
     where
-        R: StripeRequest<Output = List<T>> + Clone,
-        List<T>: miniserde::Deserialize,
+        R: StripeRequest + Clone,
+        T: Listed,
+        Page<T>: miniserde::Deserialize,
     {
         let (mut all, mut next) = (Vec::new(), request.clone());
         for _ in 0..PAGES_MAX {
-            let page = self.call(&next, None).await?;
+            let page: Page<T> = self.call(next, None).await?;
             all.extend(page.data);
             match all.last() {
-                Some(last) if page.has_more => next = after(request.clone(), last),
+                Some(last) if page.has_more => next = after(request.clone(), last.id().to_owned()),
                 _ => return Ok(all),
             }
         }
@@ -396,24 +394,20 @@ impl Stripe {
     }
 
     /// `None` for what does not exist.
-    async fn find<R>(&self, request: &R) -> Result<Option<R::Output>, CallError>
-    where
-        R: StripeRequest,
-        R::Output: miniserde::Deserialize,
-    {
-        match self.attempt(request, None).await {
+    async fn find<T: miniserde::Deserialize>(&self, request: impl StripeRequest) -> Result<Option<T>, CallError> {
+        match self.attempt(&Reading::<_, T>::of(request), None).await {
             Ok(found) => Ok(Some(found)),
             Err(StripeError::Stripe(_, 404)) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn call<R>(&self, request: &R, key: Option<&str>) -> Result<R::Output, CallError>
-    where
-        R: StripeRequest,
-        R::Output: miniserde::Deserialize,
-    {
-        Ok(self.attempt(request, key).await?)
+    async fn call<T: miniserde::Deserialize>(
+        &self,
+        request: impl StripeRequest,
+        key: Option<&str>,
+    ) -> Result<T, CallError> {
+        Ok(self.attempt(&Reading::<_, T>::of(request), key).await?)
     }
 
     /// Repeats what failed for a moment, each time with the same key: the library's own repetitions would send none.
@@ -449,7 +443,7 @@ impl Stripe {
 struct Detach(String);
 
 impl StripeRequest for Detach {
-    type Output = stripe_shared::PaymentMethod;
+    type Output = objects::Method;
 
     fn build(&self) -> RequestBuilder {
         RequestBuilder::new(StripeMethod::Post, format!("/payment_methods/{}/detach", self.0))
@@ -501,6 +495,21 @@ fn intent_data(purchase: &Purchase, options: &CheckoutOptions) -> CreateCheckout
     data
 }
 
+/// A payment that was tried, under this name, in vain.
+fn declined(purchase: &Purchase, payment: String) -> PurchaseSeen {
+    PurchaseSeen {
+        kind: PurchaseKind::TopUp,
+        reference: payment.clone(),
+        purchase: Some(purchase.id.clone()),
+        state: PaymentState::Failed,
+        cents: None,
+        currency: None,
+        fits: true,
+        payment: Some(payment),
+        kept: None,
+    }
+}
+
 fn cents(purchase: &Purchase) -> Result<i64, CallError> {
     let cents = purchase.price().to_cents();
     cents.ok_or_else(|| CallError::Refused("not whole cents".to_owned()))
@@ -534,9 +543,4 @@ impl From<StripeError> for CallError {
             false => Self::Failed(format!("{status}: {message}")),
         }
     }
-}
-
-/// The only currency credits are sold in, as Stripe writes it.
-fn is_ours(currency: Option<&Currency>) -> bool {
-    currency.is_some_and(|currency| currency.to_string() == CURRENCY)
 }

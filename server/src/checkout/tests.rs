@@ -72,7 +72,11 @@ impl Fixture {
 
     async fn deliver(&self, event: &Value) -> u16 {
         let body = event.to_string();
-        let header = signature::sign(&self.checkout.dev().unwrap().secrets()[0], clock::now().seconds(), body.as_bytes());
+        let header = signature::sign(
+            &self.checkout.dev().unwrap().secrets()[0],
+            clock::now().seconds(),
+            body.as_bytes(),
+        );
         self.deliver_signed("dev", &body, &header).await
     }
 
@@ -130,7 +134,11 @@ async fn what_is_not_signed_for_us_changes_nothing() {
     let body = fixture.event("evt_1", COMPLETED, |_| {}).to_string();
     let now = clock::now().seconds();
     let forged = signature::sign(&Secret::new("another secret altogether"), now, body.as_bytes());
-    let stale = signature::sign(&fixture.checkout.dev().unwrap().secrets()[0], now - 301, body.as_bytes());
+    let stale = signature::sign(
+        &fixture.checkout.dev().unwrap().secrets()[0],
+        now - 301,
+        body.as_bytes(),
+    );
     let fresh = signature::sign(&fixture.checkout.dev().unwrap().secrets()[0], now, body.as_bytes());
     for header in ["", "t=1,v1=00", &forged, &stale] {
         assert_eq!(fixture.deliver_signed("dev", &body, header).await, 400, "{header}");
@@ -209,5 +217,11 @@ async fn a_checkout_is_opened_at_the_configured_processor_only() {
     );
     assert_eq!(fixture.state().await, PurchaseState::Open);
     fixture.purchase.processor = "stripe".to_owned();
-    assert!(fixture.checkout.start(&fixture.purchase, &CheckoutOptions::default()).await.is_err());
+    assert!(
+        fixture
+            .checkout
+            .start(&fixture.purchase, &CheckoutOptions::default())
+            .await
+            .is_err()
+    );
 }
