@@ -52,7 +52,13 @@ impl Beats {
     #[must_use]
     pub fn may_spend(&self) -> bool {
         let since = self.millis().saturating_sub(self.last.load(Ordering::Acquire));
-        !self.fenced.load(Ordering::Acquire) && Duration::from_millis(since) < self.expiry / 2
+        !self.is_fenced() && Duration::from_millis(since) < self.expiry / 2
+    }
+
+    /// Whether others took it for dead. It can only begin anew when nothing is running, so nothing may begin.
+    #[must_use]
+    pub fn is_fenced(&self) -> bool {
+        self.fenced.load(Ordering::Acquire)
     }
 
     /// Beats, and watches the others, until it is told to stop.
@@ -83,19 +89,19 @@ impl Beats {
             Ok(beat)
         };
         let result = match beat.await {
-            Ok(Beat::Alive) if !self.fenced.load(Ordering::Acquire) => Ok(()),
+            Ok(Beat::Alive) if !self.is_fenced() => Ok(()),
             Ok(_) => self.rejoin(allowances, settlements).await,
             Err(error) => Err(error),
         };
         match &result {
-            Ok(()) if !self.fenced.load(Ordering::Acquire) => self.last.store(begun, Ordering::Release),
+            Ok(()) if !self.is_fenced() => self.last.store(begun, Ordering::Release),
             Err(error) if !self.failing.load(Ordering::Relaxed) => {
                 tracing::warn!(error.cause = %error, "this node cannot say that it is alive");
             }
             _ => {}
         }
         self.failing.store(result.is_err(), Ordering::Relaxed);
-        self.fenced.load(Ordering::Acquire)
+        self.is_fenced()
     }
 
     /// The leases are gone. Nothing new begins until all that was begun under them is settled: a late charge must not meet

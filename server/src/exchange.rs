@@ -59,6 +59,11 @@ impl Background {
         // Detached on purpose: the tracker is what waits for it.
         drop(self.tasks.spawn_on(task, &self.runtime));
     }
+
+    fn spawn_blocking(&self, task: impl FnOnce() + Send + 'static) {
+        // As above.
+        drop(self.tasks.spawn_blocking_on(task, &self.runtime));
+    }
 }
 
 impl Exchange {
@@ -118,7 +123,14 @@ impl Drop for Exchange {
         let Some(answer) = self.answer.take() else { return };
         let timeout = match self.policy {
             CancelPolicy::Stops if self.open.is_answered() => USAGE_TIMEOUT,
-            CancelPolicy::Stops => return,
+            CancelPolicy::Stops => {
+                // The connection first: what the provider produces until it notices is paid for. Counting what came
+                // without usage takes a while and must not keep anybody waiting.
+                drop(answer);
+                let open = self.open.take();
+                self.background.spawn_blocking(move || drop(open));
+                return;
+            }
             CancelPolicy::BillsToEnd | CancelPolicy::Unknown => DRAIN_TIMEOUT,
         };
         let rest = Self {

@@ -53,6 +53,9 @@ pub async fn serve(state: &Arc<DataPlane>, caller: Caller, request: ChatRequest)
     let seat = state.seats.take(&caller.key.hash);
     let seat = seat.ok_or_else(|| refusal::all_seats_taken(state))?;
     let place = state.settlements.reserve().await?;
+    if state.beats.is_fenced() {
+        return Err(refusal::out_of_touch());
+    }
     let free = take_free(state, &caller, &mut route).await?;
     let admission = Admission::of(&request, &route);
     let hold = hold(state, &caller, &request, &admission).await?;

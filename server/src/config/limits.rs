@@ -69,3 +69,41 @@ pub(super) fn assemble(file: &File, env: &Env) -> Result<Limits, ConfigError> {
         lease_expiry: Duration::from_secs(expiry),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use std::collections::BTreeMap;
+
+    fn limits(name: &str, value: &str) -> Result<Limits, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let env = BTreeMap::from([
+            ("TOLLWAY_DATA_DIR".to_owned(), dir.path().to_str().unwrap().to_owned()),
+            (name.to_owned(), value.to_owned()),
+        ]);
+        Config::from_parts(None, env).map(|config| config.limits)
+    }
+
+    #[test]
+    fn limits_can_be_set_and_those_that_would_stop_everything_are_refused() {
+        let set = limits("TOLLWAY_FREE_REQUESTS_PER_DAY", "0").unwrap();
+        assert_eq!(
+            (set.free.per_day, set.free.per_day_paid, set.free.per_minute.get()),
+            (0, 1_000, 20)
+        );
+        assert_eq!(
+            limits("TOLLWAY_LEASE_EXPIRY_SECS", "30").unwrap().lease_expiry,
+            Duration::from_secs(30)
+        );
+        for (name, value) in [
+            ("TOLLWAY_FREE_REQUESTS_PER_MINUTE", "0"),
+            ("TOLLWAY_KEY_CONCURRENCY_MAX", "0"),
+            ("TOLLWAY_LEASE_EXPIRY_SECS", "1"),
+            ("TOLLWAY_FREE_REQUESTS_PER_DAY", "many"),
+        ] {
+            let error = limits(name, value).unwrap_err().to_string();
+            assert!(error.starts_with(name), "{error}");
+        }
+    }
+}

@@ -100,7 +100,7 @@ pub fn all_seats_taken(state: &DataPlane) -> ApiError {
 pub fn out_of_touch() -> ApiError {
     ApiError::new(
         ErrorType::ServiceUnavailable,
-        "This server cannot reach its database and admits nothing for now. Try again in a few seconds.",
+        "This server is out of touch with its database and admits nothing for now. Try again in a few seconds.",
     )
     .retry_after_secs(OUT_OF_TOUCH_RETRY_SECS)
 }
