@@ -43,7 +43,7 @@ pub struct Options {
 const CREDITS: NanoUsd = NanoUsd::new(50_000_000);
 const NODES_ON_POSTGRES: usize = 3;
 const RESTART_MS_MAX: u64 = 400;
-const KILL_MS_MAX: u64 = 120;
+const KILL_MS_MAX: u64 = 500;
 
 pub fn run(options: &Options) -> ExitCode {
     let seed = options.seed.unwrap_or_else(random::seed);
@@ -115,7 +115,7 @@ async fn round(stage: &mut Stage, requests: usize, random: &Random) -> Result<ch
 
     let mut fate = random.part(u64::MAX);
     let victim = fate.below(stage.nodes.len());
-    crowd.begun(fate.below(requests * 9 / 10)).await;
+    crowd.begun(fate.below(requests / 2)).await;
     tokio::time::sleep(Duration::from_millis(fate.between(0, KILL_MS_MAX))).await;
     stage.nodes[victim].kill()?;
     tokio::time::sleep(Duration::from_millis(fate.between(0, RESTART_MS_MAX))).await;

@@ -151,7 +151,7 @@ fn draw(number: usize, nodes: usize, mut random: Random) -> Ask {
         if streamed && random.chance(70) {
             HangUp::AfterTokens(random.between(1, tokens))
         } else {
-            HangUp::AfterMillis(random.between(1, 250))
+            HangUp::AfterMillis(random.between(1, 600))
         }
     });
     Ask {
@@ -160,7 +160,7 @@ fn draw(number: usize, nodes: usize, mut random: Random) -> Ask {
         node: random.below(nodes),
         streamed,
         tokens,
-        token_ms: random.between(0, 6),
+        token_ms: random.between(0, 25),
         max_tokens: random.chance(60).then(|| random.between(1, 200)),
         hang_up,
         patience_ms: (0..TRIES).map(|_| random.between(20, 600)).collect(),

@@ -279,7 +279,7 @@ impl<B: Books> World<B> {
     /// The answer grows; when it outgrows its hold more is set aside, and in some worlds it goes on without.
     fn progress(&mut self, at: usize) {
         let more = i64::try_from(self.random.between(1, 40)).unwrap_or(1);
-        let (pick, local) = (self.random.next(), Micros::new(self.now + self.nodes[at].skew));
+        let (pick, local) = (self.random.draw(), Micros::new(self.now + self.nodes[at].skew));
         let node = &mut self.nodes[at];
         let Some(running) = node
             .memory
@@ -302,7 +302,7 @@ impl<B: Books> World<B> {
     }
 
     fn finish(&mut self, at: usize) {
-        let (pick, failed) = (self.random.next(), self.random.chance(15));
+        let (pick, failed) = (self.random.draw(), self.random.chance(15));
         let node = &mut self.nodes[at];
         let Some(memory) = &mut node.memory else { return };
         if memory.running.is_empty() {

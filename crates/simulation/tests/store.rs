@@ -223,7 +223,7 @@ impl Books for Both {
     fn proof(&mut self) -> Result<(), String> {
         self.proofs += 1;
         self.model.proof()?;
-        if self.proofs % PROOF_EVERY == 0 {
+        if self.proofs.is_multiple_of(PROOF_EVERY) {
             self.verify()?;
         }
         Ok(())
