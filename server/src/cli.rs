@@ -262,7 +262,9 @@ async fn verify(store: &Store, json: bool) -> Result<(), CliError> {
 }
 
 async fn reconcile(store: &Store, config: &Config) -> Result<(), CliError> {
-    let repaired = Checkout::new(config, store.clone(), Arc::default())?.reconcile().await?;
+    let repaired = Checkout::new(config, store.clone(), Arc::default())?
+        .reconcile()
+        .await?;
     print(format!(
         "{} events, {} purchases and {} refunds were behind and were looked at.",
         repaired.events, repaired.purchases, repaired.refunds

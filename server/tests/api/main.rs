@@ -20,6 +20,7 @@ mod failover;
 mod limits;
 mod limits_free;
 mod matrix;
+mod payments;
 mod python;
 mod site;
 mod stream;

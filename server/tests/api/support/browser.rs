@@ -34,6 +34,12 @@ impl Browser {
         }
     }
 
+    /// Sends a form from one of the site's own pages; a redirect is the caller's to follow.
+    pub async fn submit_only(&mut self, path: &str, fields: &[(&str, &str)]) -> Reply {
+        let request = self.form(path, fields).header("origin", &self.base_url);
+        self.send(request.header("sec-fetch-site", "same-origin")).await
+    }
+
     /// Sends a form as a page of another site would make the browser do.
     pub async fn submit_from_elsewhere(&mut self, path: &str, fields: &[(&str, &str)]) -> Reply {
         let request = self.form(path, fields).header("origin", "https://elsewhere.example");

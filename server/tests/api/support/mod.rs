@@ -6,6 +6,7 @@ pub mod database;
 pub mod http;
 pub mod providers;
 pub mod server;
+pub mod shop;
 
 pub use customer::{Customer, NewKey};
 pub use database::Db;
