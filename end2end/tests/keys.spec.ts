@@ -67,3 +67,19 @@ test("without credits a call is refused with 402, with them it works @no-script"
   await buyCredits(page);
   await expect(async () => expect((await call(request, key)).status).toBe(200)).toPass();
 });
+
+test("a spending limit of the account holds for all its keys, until it is lifted @no-script", async ({ page, request }) => {
+  await signUp(page);
+  await buyCredits(page);
+  const keys = [await createKey(page, "One"), await createKey(page, "Two")];
+  for (const [limit, status] of [
+    ["0.00000001", 402],
+    ["", 200],
+  ] as const) {
+    await page.goto("/account/credits");
+    await page.getByTestId("budget-limit").fill(limit);
+    await page.getByTestId("budget-save").click();
+    await expect(page.getByTestId("form-done")).toContainText("limit is saved");
+    for (const key of keys) await expect(async () => expect((await call(request, key)).status).toBe(status)).toPass();
+  }
+});

@@ -23,6 +23,7 @@ mod migration;
 mod money;
 mod nodes;
 mod outbox;
+mod oversight;
 mod payments;
 mod properties;
 mod purchases;
