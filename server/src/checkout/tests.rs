@@ -205,6 +205,24 @@ async fn an_expired_checkout_is_closed_and_unknown_events_are_taken() {
 }
 
 #[tokio::test]
+async fn without_a_secret_there_is_no_webhook() {
+    let mut fixture = fixture().await;
+    let dir = tempfile::tempdir().unwrap();
+    let env = [
+        ("TOLLWAY_STRIPE_SECRET_KEY", "sk_test_standin"),
+        ("TOLLWAY_DATA_DIR", dir.path().to_str().unwrap()),
+    ];
+    let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = Config::from_parts(None, env.collect()).unwrap();
+    fixture.checkout = Checkout::new(&config, fixture.checkout.store.clone(), Arc::default()).unwrap();
+    let now = clock::now().seconds();
+    let by_nobody = signature::sign(&Secret::new("whsec_of_somebody_else_altogether"), now, b"{}");
+    for header in ["", &by_nobody] {
+        assert_eq!(fixture.deliver_signed("stripe", "{}", header).await, 404, "{header}");
+    }
+}
+
+#[tokio::test]
 async fn a_checkout_is_opened_at_the_configured_processor_only() {
     let mut fixture = fixture().await;
     assert_eq!(

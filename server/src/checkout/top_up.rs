@@ -8,9 +8,12 @@ use crate::clock;
 use domain::id::PurchaseId;
 use domain::money::NanoUsd;
 use domain::purchase::{Purchase, PurchaseKind, PurchaseState};
+use domain::time::Micros;
 use store::topups::{self, PaymentMethod, Setting};
 use store::users;
 
+/// How long a card is left alone after its first failure; after each further one, that much longer.
+const PATIENCE_US: i64 = 15 * Micros::MINUTE;
 /// Accounts served in one run; the next run serves the rest.
 const ACCOUNTS_MAX: i64 = 100;
 
@@ -25,7 +28,7 @@ impl Checkout {
         let due = topups::due(&mut tx, clock::now(), ACCOUNTS_MAX).await?;
         drop(tx);
         let (mut tried, mut failure) = (0, Ok(()));
-        for setting in &due {
+        for setting in due.iter().filter(|setting| may_try(setting, clock::now())) {
             let Some(method) = setting
                 .method
                 .as_ref()
@@ -94,6 +97,12 @@ impl Checkout {
         tx.commit().await?;
         Ok(Some(purchase))
     }
+}
+
+/// A card that was declined a moment ago is declined again; in an hour it may be covered.
+fn may_try(setting: &Setting, now: Micros) -> bool {
+    let failures = i64::try_from(setting.failures).unwrap_or(i64::MAX);
+    setting.updated.plus(PATIENCE_US.saturating_mul(failures)) <= now
 }
 
 fn declined(purchase: &Purchase) -> PurchaseSeen {

@@ -54,6 +54,51 @@ fn an_empty_or_short_webhook_secret_is_refused() {
 }
 
 #[test]
+fn what_could_let_anybody_post_payments_is_refused() {
+    let secrets = "TOLLWAY_STRIPE_WEBHOOK_SECRETS";
+    for bad in [
+        "",
+        "short",
+        ",",
+        "whsec_longer_than_that_it_is,",
+        "whsec_longer_than_that_it_is,short",
+    ] {
+        let said = refusal(&[("TOLLWAY_STRIPE_SECRET_KEY", "sk_test_standin"), (secrets, bad)], "");
+        assert!(said.contains("at least 24"), "{bad:?}: {said}");
+        // Also while nothing is sold yet.
+        assert!(refusal(&[(secrets, bad)], "").contains("at least 24"), "{bad:?}");
+    }
+    for bad in ["", "pk_test_published", "sk_test_", "sk_test_with space"] {
+        let said = refusal(&[("TOLLWAY_STRIPE_SECRET_KEY", bad)], "");
+        assert!(said.contains("TOLLWAY_STRIPE_SECRET_KEY"), "{bad:?}: {said}");
+    }
+    for bad in ["http://elsewhere.example", "https://a.example/path", "127.0.0.1:1"] {
+        let said = refusal(&[("TOLLWAY_STRIPE_API_URL", bad)], "");
+        assert!(said.contains("TOLLWAY_STRIPE_API_URL"), "{bad:?}: {said}");
+    }
+    assert!(refusal(&[("TOLLWAY_STRIPE_METHODS", "card,cash")], "").contains("cash"));
+    assert!(refusal(&[("TOLLWAY_PURCHASE_FEE_BASIS_POINTS", "5001")], "").contains("more than"));
+}
+
+#[test]
+fn stripe_is_told_by_its_key_to_be_live_or_not() {
+    let file = "stripe_webhook_secrets = 'whsec_longer_than_that_it_is, whsec_another_one_while_rotating'
+                stripe_api_url = 'http://127.0.0.1:8910/'\nstripe_methods = 'card'";
+    let stripe = |key| {
+        load(&[("TOLLWAY_STRIPE_SECRET_KEY", key)], file)
+            .unwrap()
+            .payments
+            .stripe
+            .unwrap()
+    };
+    let (test, live) = (stripe("sk_test_standin"), stripe("rk_live_restricted"));
+    assert_eq!((test.is_live(), live.is_live()), (false, true));
+    assert_eq!((test.webhook_secrets.len(), test.methods), (2, vec!["card"]));
+    assert_eq!(live.payment_pages(), "http://127.0.0.1:8910");
+    assert!(load(&[], "").unwrap().payments.stripe.is_none());
+}
+
+#[test]
 fn generated_values_are_kept_and_private() {
     let dir = tempfile::tempdir().unwrap();
     let first = load_in(dir.path(), &[("TOLLWAY_DEV", "1")], "").unwrap();

@@ -223,8 +223,8 @@ async fn step(shop: &mut Shop, delivery: Delivery) {
 /// In nano-dollars. Fees of 5 % are on top of every purchase; a lost dispute takes back both, and costs $15.
 fn by_hand() -> BTreeMap<String, i64> {
     let cents = [
-        ("customer:ada", 20_00 + 30_00 + 50_00),
-        ("customer:bob", 100_00 - 10_00 - 20_00 - 7_00),
+        ("customer:ada", 10_000),
+        ("customer:bob", 6_300),
         ("customer:cleo", 80_00 - 40_00),
         ("customer:dan", 80_00 - 40_00),
         ("customer:fay", 25_00),
