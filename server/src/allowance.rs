@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use store::ledger::{LedgerError, Posted};
 use store::{Store, StoreError, budgets, keys};
+use tokio::sync::OwnedMutexGuard;
 
 // Written out, because the bench compiles this file from its own folder.
 #[path = "allowance/shards.rs"]
@@ -24,8 +25,7 @@ pub use domain::lease::Hold;
 
 /// All leases of this node.
 pub struct Allowances {
-    store: Store,
-    node: NodeId,
+    source: Source,
     accounts: Shards<AccountId, Allowance>,
     keys: Shards<KeyHash, Allowance>,
     /// Of periods that are over and of limits that were changed: nothing more is taken from them, and what holds give
@@ -33,6 +33,13 @@ pub struct Allowances {
     retired: Mutex<Vec<(Owner, Arc<Allowance>)>>,
     /// Returns that may or may not have reached the store: the very same ones are posted until that is known.
     unsure: Mutex<Vec<(AccountId, Transfer, NanoUsd)>>,
+}
+
+/// Where leases are taken from.
+#[derive(Clone)]
+struct Source {
+    store: Store,
+    node: NodeId,
 }
 
 #[derive(Clone)]
@@ -45,7 +52,7 @@ enum Owner {
 struct Allowance {
     lease: Arc<Lease>,
     /// Held by the one who takes more from the store.
-    refill: tokio::sync::Mutex<()>,
+    refill: Arc<tokio::sync::Mutex<()>>,
     /// When the period of the limit ends, in microseconds.
     until: AtomicI64,
     /// Nano-dollars left in the store, of the balance or the key's limit, and of the account's budget.
@@ -97,8 +104,7 @@ impl Allowances {
     #[must_use]
     pub fn new(store: Store, node: NodeId) -> Self {
         Self {
-            store,
-            node,
+            source: Source { store, node },
             accounts: Shards::default(),
             keys: Shards::default(),
             retired: Mutex::default(),
@@ -109,7 +115,7 @@ impl Allowances {
     /// How often the store was asked.
     #[cfg(test)]
     pub fn transactions(&self) -> u64 {
-        self.store.transactions()
+        self.source.store.transactions()
     }
 
     /// Holds `wanted`, or as much as there is if that is at least `least`.
@@ -183,17 +189,17 @@ impl Allowances {
 
     /// At start, when nothing is running: everything this node had leased before goes back.
     pub async fn reclaim(&self) -> Result<(), StoreError> {
-        let mut tx = self.store.read().await?;
-        let escrows = store::ledger::escrows(&mut tx, &self.node).await?;
+        let mut tx = self.source.store.read().await?;
+        let escrows = store::ledger::escrows(&mut tx, &self.source.node).await?;
         drop(tx);
         for (account, amount) in escrows {
             let transfer = self.returning(&account, amount);
-            let mut tx = self.store.begin().await?;
+            let mut tx = self.source.store.begin().await?;
             store::ledger::post(&mut tx, &transfer).await.map_err(store_error)?;
             tx.commit().await?;
         }
-        let mut tx = self.store.begin().await?;
-        keys::return_all(&mut tx, &self.node).await?;
+        let mut tx = self.source.store.begin().await?;
+        keys::return_all(&mut tx, &self.source.node).await?;
         tx.commit().await
     }
 
@@ -234,7 +240,7 @@ impl Allowances {
 
     async fn acquire_of_account(
         &self,
-        allowance: &Allowance,
+        allowance: &Arc<Allowance>,
         account: &AccountId,
         wanted: NanoUsd,
         least: NanoUsd,
@@ -244,12 +250,14 @@ impl Allowances {
         if lease.take(wanted, now) {
             return Ok(wanted);
         }
-        let _refilling = allowance.refill.lock().await;
+        let refilling = Arc::clone(&allowance.refill).lock_owned().await;
         if lease.take(wanted, now) {
             return Ok(wanted);
         }
         let missing = wanted.saturating_sub(lease.remaining());
-        let taken = match self.take_from_account(account, missing, now).await {
+        let (source, account) = (self.source.clone(), account.clone());
+        let taking = async move { source.take_from_account(&account, missing, now).await };
+        let taken = match refill(Arc::clone(allowance), refilling, taking).await {
             Ok(taken) => taken,
             // Without the store, what is left of the lease still serves.
             Err(error) => {
@@ -258,7 +266,6 @@ impl Allowances {
                     .map_err(|_| Refused::Store(error));
             }
         };
-        allowance.add(&taken);
         lease
             .take_at_least(wanted, least, now)
             .map_err(|available| match taken.budget {
@@ -269,7 +276,7 @@ impl Allowances {
 
     async fn acquire_of_key(
         &self,
-        allowance: &Allowance,
+        allowance: &Arc<Allowance>,
         key: &keys::Key,
         wanted: NanoUsd,
         least: NanoUsd,
@@ -279,25 +286,124 @@ impl Allowances {
         if lease.take(wanted, now) {
             return Ok(wanted);
         }
-        let _refilling = allowance.refill.lock().await;
+        let refilling = Arc::clone(&allowance.refill).lock_owned().await;
         if lease.take(wanted, now) {
             return Ok(wanted);
         }
         let missing = wanted.saturating_sub(lease.remaining());
-        match self.take_from_key(&key.hash, missing, now).await {
-            Ok(taken) => allowance.add(&taken),
+        let (source, key) = (self.source.clone(), key.hash.clone());
+        let taking = async move { source.take_from_key(&key, missing, now).await };
+        if let Err(error) = refill(Arc::clone(allowance), refilling, taking).await {
             // Without the store, what is left of the lease still serves.
-            Err(error) => {
-                return lease
-                    .take_at_least(wanted, least, now)
-                    .map_err(|_| Refused::Store(error));
-            }
+            return lease
+                .take_at_least(wanted, least, now)
+                .map_err(|_| Refused::Store(error));
         }
         lease
             .take_at_least(wanted, least, now)
             .map_err(|available| Refused::KeyLimit { available })
     }
 
+    async fn give_back_retired(&self) -> Result<(), StoreError> {
+        let retired = std::mem::take(&mut *lock(&self.retired));
+        let mut result = Ok(());
+        for (owner, allowance) in retired {
+            if result.is_ok() {
+                result = match &owner {
+                    Owner::Account(account) => self.return_to_account(account, &allowance).await,
+                    Owner::Key(key) => self.return_to_key(key, &allowance).await,
+                };
+            }
+            // Whoever still holds something of it will give that back.
+            let in_use = Arc::strong_count(&allowance) > 1 || Arc::strong_count(&allowance.lease) > 1;
+            if in_use || result.is_err() {
+                self.retire(owner, allowance);
+            } else if let Owner::Account(account) = &owner {
+                // Costs beyond a lease are costs of the account, whichever lease it has now.
+                let owed = allowance.lease.remaining().min(NanoUsd::ZERO);
+                self.accounts.entry(account).lease.give(owed);
+            }
+        }
+        result
+    }
+
+    async fn return_to_account(&self, account: &AccountId, allowance: &Allowance) -> Result<(), StoreError> {
+        let amount = allowance.lease.take_all();
+        if !amount.is_positive() {
+            return Ok(());
+        }
+        let transfer = self.returning(account, amount);
+        match self.post_return(account, &transfer, amount).await {
+            Ok(()) => {
+                allowance.returned(amount);
+                Ok(())
+            }
+            Err(Unposted::Not(error)) => {
+                allowance.lease.give(amount);
+                Err(error)
+            }
+            Err(Unposted::Perhaps(error)) => {
+                lock(&self.unsure).push((account.clone(), transfer, amount));
+                Err(error)
+            }
+        }
+    }
+
+    /// Posts once more what may not have been posted.
+    async fn make_sure(&self) -> Result<(), StoreError> {
+        loop {
+            let first = lock(&self.unsure).first().cloned();
+            let Some((account, transfer, amount)) = first else {
+                return Ok(());
+            };
+            match self.post_return(&account, &transfer, amount).await {
+                Ok(()) => lock(&self.unsure).retain(|(_, kept, _)| kept.id != transfer.id),
+                Err(Unposted::Not(error) | Unposted::Perhaps(error)) => return Err(error),
+            }
+        }
+    }
+
+    async fn post_return(&self, account: &AccountId, transfer: &Transfer, amount: NanoUsd) -> Result<(), Unposted> {
+        let mut tx = self.source.store.begin().await.map_err(Unposted::Not)?;
+        // To the budget first, as settlements lock them. Where there is none, this does nothing.
+        let returned = keys::return_lease(&mut tx, &self.source.node, account, amount).await;
+        returned.map_err(Unposted::Not)?;
+        let posted = store::ledger::post(&mut tx, transfer).await;
+        match posted.map_err(|error| Unposted::Not(store_error(error)))? {
+            Posted::New => tx.commit().await.map_err(Unposted::Perhaps),
+            // All of it was done before.
+            Posted::Already => Ok(()),
+        }
+    }
+
+    async fn return_to_key(&self, key: &KeyHash, allowance: &Allowance) -> Result<(), StoreError> {
+        let amount = allowance.lease.take_all();
+        if !amount.is_positive() {
+            return Ok(());
+        }
+        let prepared = async {
+            let mut tx = self.source.store.begin().await?;
+            keys::return_lease(&mut tx, &self.source.node, key, amount).await?;
+            Ok(tx)
+        };
+        let tx = prepared
+            .await
+            .inspect_err(|_: &StoreError| allowance.lease.give(amount))?;
+        // If this fails it may have happened all the same. Then that part of the limit rests until the next start, which
+        // is better than to spend it twice.
+        tx.commit().await?;
+        allowance.returned(amount);
+        Ok(())
+    }
+
+    fn returning(&self, account: &AccountId, amount: NanoUsd) -> Transfer {
+        let escrow = LedgerAccount::Escrow(self.source.node.clone(), account.clone());
+        let customer = LedgerAccount::Customer(account.clone());
+        transfer(TransferKind::LeaseReturned, escrow, customer, amount, clock::now())
+    }
+}
+
+impl Source {
     /// Takes a lease that covers `missing` if the account and its budget can, and otherwise all they have.
     async fn take_from_account(&self, account: &AccountId, missing: NanoUsd, now: Micros) -> Result<Taken, StoreError> {
         let from = LedgerAccount::Customer(account.clone());
@@ -371,104 +477,24 @@ impl Allowances {
         }
         Ok(nothing)
     }
+}
 
-    async fn give_back_retired(&self) -> Result<(), StoreError> {
-        let retired = std::mem::take(&mut *lock(&self.retired));
-        let mut result = Ok(());
-        for (owner, allowance) in retired {
-            if result.is_ok() {
-                result = match &owner {
-                    Owner::Account(account) => self.return_to_account(account, &allowance).await,
-                    Owner::Key(key) => self.return_to_key(key, &allowance).await,
-                };
-            }
-            // Whoever still holds something of it will give that back.
-            let in_use = Arc::strong_count(&allowance) > 1 || Arc::strong_count(&allowance.lease) > 1;
-            if in_use || result.is_err() {
-                self.retire(owner, allowance);
-            } else if let Owner::Account(account) = &owner {
-                // Costs beyond a lease are costs of the account, whichever lease it has now.
-                let owed = allowance.lease.remaining().min(NanoUsd::ZERO);
-                self.accounts.entry(account).lease.give(owed);
-            }
-        }
-        result
-    }
-
-    async fn return_to_account(&self, account: &AccountId, allowance: &Allowance) -> Result<(), StoreError> {
-        let amount = allowance.lease.take_all();
-        if !amount.is_positive() {
-            return Ok(());
-        }
-        let transfer = self.returning(account, amount);
-        match self.post_return(account, &transfer, amount).await {
-            Ok(()) => {
-                allowance.returned(amount);
-                Ok(())
-            }
-            Err(Unposted::Not(error)) => {
-                allowance.lease.give(amount);
-                Err(error)
-            }
-            Err(Unposted::Perhaps(error)) => {
-                lock(&self.unsure).push((account.clone(), transfer, amount));
-                Err(error)
-            }
-        }
-    }
-
-    /// Posts once more what may not have been posted.
-    async fn make_sure(&self) -> Result<(), StoreError> {
-        loop {
-            let first = lock(&self.unsure).first().cloned();
-            let Some((account, transfer, amount)) = first else {
-                return Ok(());
-            };
-            match self.post_return(&account, &transfer, amount).await {
-                Ok(()) => lock(&self.unsure).retain(|(_, kept, _)| kept.id != transfer.id),
-                Err(Unposted::Not(error) | Unposted::Perhaps(error)) => return Err(error),
-            }
-        }
-    }
-
-    async fn post_return(&self, account: &AccountId, transfer: &Transfer, amount: NanoUsd) -> Result<(), Unposted> {
-        let mut tx = self.store.begin().await.map_err(Unposted::Not)?;
-        // To the budget first, as settlements lock them. Where there is none, this does nothing.
-        let returned = keys::return_lease(&mut tx, &self.node, account, amount).await;
-        returned.map_err(Unposted::Not)?;
-        let posted = store::ledger::post(&mut tx, transfer).await;
-        match posted.map_err(|error| Unposted::Not(store_error(error)))? {
-            Posted::New => tx.commit().await.map_err(Unposted::Perhaps),
-            // All of it was done before.
-            Posted::Already => Ok(()),
-        }
-    }
-
-    async fn return_to_key(&self, key: &KeyHash, allowance: &Allowance) -> Result<(), StoreError> {
-        let amount = allowance.lease.take_all();
-        if !amount.is_positive() {
-            return Ok(());
-        }
-        let prepared = async {
-            let mut tx = self.store.begin().await?;
-            keys::return_lease(&mut tx, &self.node, key, amount).await?;
-            Ok(tx)
-        };
-        let tx = prepared
-            .await
-            .inspect_err(|_: &StoreError| allowance.lease.give(amount))?;
-        // If this fails it may have happened all the same. Then that part of the limit rests until the next start, which
-        // is better than to spend it twice.
-        tx.commit().await?;
-        allowance.returned(amount);
-        Ok(())
-    }
-
-    fn returning(&self, account: &AccountId, amount: NanoUsd) -> Transfer {
-        let escrow = LedgerAccount::Escrow(self.node.clone(), account.clone());
-        let customer = LedgerAccount::Customer(account.clone());
-        transfer(TransferKind::LeaseReturned, escrow, customer, amount, clock::now())
-    }
+/// Takes more for a lease, in a task of its own: a caller who hangs up half-way must not leave money in escrow that no
+/// lease knows of, or a transaction open on its connection.
+async fn refill(
+    allowance: Arc<Allowance>,
+    refilling: OwnedMutexGuard<()>,
+    taking: impl Future<Output = Result<Taken, StoreError>> + Send + 'static,
+) -> Result<Taken, StoreError> {
+    let refilled = tokio::spawn(async move {
+        let taken = taking.await?;
+        allowance.add(&taken);
+        drop(refilling);
+        Ok(taken)
+    });
+    refilled
+        .await
+        .map_err(|died| StoreError::Unavailable(died.to_string()))?
 }
 
 /// How a transfer was not posted.
@@ -483,7 +509,7 @@ impl Allowance {
     fn until(until: Option<Micros>) -> Self {
         Self {
             lease: Arc::default(),
-            refill: tokio::sync::Mutex::default(),
+            refill: Arc::default(),
             until: AtomicI64::new(until.map_or(i64::MAX, Micros::get)),
             outside: AtomicI64::new(UNKNOWN),
             outside_budget: AtomicI64::new(UNKNOWN),

@@ -2,7 +2,7 @@
 //! caller goes away.
 
 use crate::error::ApiError;
-use crate::settlement::OpenGeneration;
+use crate::settlement::{OpenGeneration, Taken};
 use crate::upstream::Answer;
 use domain::catalog::CancelPolicy;
 use domain::generation::{Generation, Outcome};
@@ -37,6 +37,7 @@ pub struct Exchange {
 pub struct Starting {
     attempts: Option<Pin<Box<dyn Future<Output = Result<Exchange, ApiError>> + Send>>>,
     waiting: Arc<Waiting>,
+    taken: Taken,
     background: Background,
 }
 
@@ -53,6 +54,8 @@ pub struct Waiting {
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(600);
 /// The same when only its usage is to come.
 const USAGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a provider is waited for to say that it has a request nobody waits for any more.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Background {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -148,11 +151,13 @@ impl Starting {
     pub fn new(
         attempts: impl Future<Output = Result<Exchange, ApiError>> + Send + 'static,
         waiting: Arc<Waiting>,
+        taken: Taken,
         background: Background,
     ) -> Self {
         Self {
             attempts: Some(Box::pin(attempts)),
             waiting,
+            taken,
             background,
         }
     }
@@ -174,12 +179,25 @@ impl Future for Starting {
 impl Drop for Starting {
     fn drop(&mut self) {
         self.waiting.gone.store(true, Ordering::Release);
-        if let Some(attempts) = self.attempts.take()
-            && self.waiting.bills_on.load(Ordering::Acquire)
-        {
+        let Some(attempts) = self.attempts.take() else { return };
+        if self.waiting.bills_on.load(Ordering::Acquire) {
             // Dropping the exchange it ends in drains that.
             self.background.spawn(async move { drop(attempts.await) });
+        } else if self.taken.is_unanswered() {
+            // Whether the provider has it, and so whether its caller pays, is known when it begins to answer. To close the
+            // connection at once would let anybody spend the house's money on long prompts.
+            self.background.spawn(async move {
+                // Without an answer in time it ends as what nobody knows about.
+                let _unknown = tokio::time::timeout(HEAD_TIMEOUT, attempts).await;
+            });
         }
+    }
+}
+
+impl Waiting {
+    /// Whether nobody waits any more and the provider stops when it is left.
+    pub fn is_over(&self) -> bool {
+        self.gone.load(Ordering::Acquire) && !self.bills_on.load(Ordering::Acquire)
     }
 }
 

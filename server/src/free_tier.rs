@@ -12,15 +12,23 @@ use governor::clock::Clock;
 use governor::middleware::StateInformationMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 use store::{Store, StoreError, quotas};
 
 pub struct FreeTier {
-    store: Store,
+    source: Source,
     limits: FreeLimits,
     clock: SinceStart,
     accounts: Shards<AccountId, Account>,
+}
+
+/// Where slices of a day are taken from.
+#[derive(Clone)]
+struct Source {
+    store: Store,
+    limits: FreeLimits,
 }
 
 /// How much of a limit is left after a request.
@@ -53,7 +61,7 @@ pub enum FreeRefused {
 struct Account {
     minute: RateLimiter<NotKeyed, InMemoryState, SinceStart, StateInformationMiddleware>,
     /// Held by the one who takes more from the store.
-    refill: tokio::sync::Mutex<()>,
+    refill: Arc<tokio::sync::Mutex<()>>,
     /// Start of the day that the rest is of, in microseconds.
     day: AtomicI64,
     left: AtomicI64,
@@ -79,7 +87,7 @@ impl FreeTier {
     #[must_use]
     pub fn new(store: Store, limits: FreeLimits) -> Self {
         Self {
-            store,
+            source: Source { store, limits },
             limits,
             clock: SinceStart(Instant::now()),
             accounts: Shards::default(),
@@ -103,7 +111,7 @@ impl FreeTier {
             }
             let unused = known.left.swap(0, Ordering::AcqRel);
             if unused > 0 {
-                let mut tx = self.store.begin().await?;
+                let mut tx = self.source.store.begin().await?;
                 quotas::give_back(&mut tx, &account, &now.day(), unused).await?;
                 tx.commit().await?;
             }
@@ -115,7 +123,7 @@ impl FreeTier {
         let quota = Quota::per_minute(self.limits.per_minute);
         Account {
             minute: RateLimiter::direct_with_clock(quota, self.clock.clone()).with_middleware(),
-            refill: tokio::sync::Mutex::default(),
+            refill: Arc::default(),
             day: AtomicI64::new(0),
             left: AtomicI64::new(0),
             outside: AtomicI64::new(0),
@@ -150,19 +158,28 @@ impl FreeTier {
         }
     }
 
-    async fn take_of_day(&self, known: &Account, account: &AccountId, now: Micros) -> Result<Left, FreeRefused> {
+    async fn take_of_day(&self, known: &Arc<Account>, account: &AccountId, now: Micros) -> Result<Left, FreeRefused> {
         let today = Period::Daily.start(now);
         if known.take(today) {
             return Ok(known.left_of(now));
         }
-        let _refilling = known.refill.lock().await;
+        let refilling = Arc::clone(&known.refill).lock_owned().await;
         if known.take(today) {
             return Ok(known.left_of(now));
         }
         if known.day.load(Ordering::Acquire) == today.get() && known.resting_until.load(Ordering::Relaxed) > now.get() {
             return Err(self.day_is_over(known, now));
         }
-        self.refill(known, account, now).await?;
+        // In a task of its own: a caller who hangs up half-way must not leave a transaction open on its connection.
+        let (source, filled, account) = (self.source.clone(), Arc::clone(known), account.clone());
+        let refilled = tokio::spawn(async move {
+            let result = source.refill(&filled, &account, now).await;
+            drop(refilling);
+            result
+        });
+        refilled
+            .await
+            .map_err(|died| StoreError::Unavailable(died.to_string()))??;
         if known.take(today) {
             return Ok(known.left_of(now));
         }
@@ -172,6 +189,20 @@ impl FreeTier {
         Err(self.day_is_over(known, now))
     }
 
+    fn day_is_over(&self, known: &Account, now: Micros) -> FreeRefused {
+        let left = Left {
+            remaining: 0,
+            ..known.left_of(now)
+        };
+        let more = self.limits.per_day_paid;
+        FreeRefused::Day {
+            left,
+            per_day_paid: Some(more).filter(|more| *more > left.limit),
+        }
+    }
+}
+
+impl Source {
     async fn refill(&self, known: &Account, account: &AccountId, now: Micros) -> Result<(), FreeRefused> {
         let mut tx = self.store.begin().await?;
         let credits = store::ledger::credits(&mut tx, account).await?;
@@ -202,18 +233,6 @@ impl FreeTier {
             .store(limit.saturating_sub(taken).max(0), Ordering::Relaxed);
         known.day.store(Period::Daily.start(now).get(), Ordering::Release);
         Ok(())
-    }
-
-    fn day_is_over(&self, known: &Account, now: Micros) -> FreeRefused {
-        let left = Left {
-            remaining: 0,
-            ..known.left_of(now)
-        };
-        let more = self.limits.per_day_paid;
-        FreeRefused::Day {
-            left,
-            per_day_paid: Some(more).filter(|more| *more > left.limit),
-        }
     }
 }
 

@@ -79,8 +79,9 @@ pub async fn serve(state: &Arc<DataPlane>, caller: Caller, request: ChatRequest)
     let envelope = open.envelope.clone();
     let stream = request.stream;
     let waiting = Arc::<Waiting>::default();
+    let taken = open.taken();
     let attempts = first_to_answer(Arc::clone(state), request, route, caller, open, Arc::clone(&waiting));
-    let mut starting = Starting::new(attempts, waiting, state.background.clone());
+    let mut starting = Starting::new(attempts, waiting, taken, state.background.clone());
     let response = if stream {
         let relay = tokio::select! {
             biased;
@@ -199,16 +200,23 @@ async fn first_to_answer(
             .intend(candidate, state.health.calibration(&candidate.endpoint.id))
             .await
             .map_err(|error| ApiError::internal(&error))?;
+        if waiting.gone.load(Ordering::Acquire) {
+            break;
+        }
         waiting
             .bills_on
             .store(candidate.provider.cancel != CancelPolicy::Stops, Ordering::Release);
         let started = Instant::now();
-        let begun = attempt(&state, candidate, body, &taken).await;
+        let begun = attempt(&state, candidate, body, &taken, &waiting).await;
         open.attempted(described(candidate, started, begun.as_ref().err()));
         let failure = match begun {
             Ok(answer) => {
                 let background = state.background.clone();
                 return Ok(Exchange::new(answer, open, candidate.provider.cancel, background));
+            }
+            Err(failure) if failure.is_left => {
+                open.finish(Outcome::Cancelled);
+                return Err(provider_error(&failure.error, &candidate.provider.name));
             }
             Err(failure) => failure,
         };
@@ -234,6 +242,7 @@ async fn attempt(
     candidate: &Candidate,
     body: Vec<u8>,
     taken: &Taken,
+    waiting: &Waiting,
 ) -> Result<crate::upstream::Answer, crate::upstream::Failed> {
     let key = candidate
         .provider
@@ -242,7 +251,7 @@ async fn attempt(
         .and_then(|setting| state.config.provider_key(setting));
     state
         .upstream
-        .begin(&candidate.provider, &candidate.endpoint, key, body, taken)
+        .begin(&candidate.provider, &candidate.endpoint, key, body, taken, waiting)
         .await
 }
 

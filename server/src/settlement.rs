@@ -19,7 +19,7 @@ use gateway::openai::{self, Decoded};
 use gateway::route::Candidate;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use store::ledger::LedgerError;
 use store::{Store, StoreError};
@@ -63,9 +63,15 @@ struct Open {
     room: Room,
 }
 
-/// Whether the provider has the request: from then on it may bill.
+/// How far a request has come at the provider that is being asked.
 #[derive(Clone, Debug, Default)]
-pub struct Taken(Arc<AtomicBool>);
+pub struct Taken(Arc<AtomicU8>);
+
+const NOT_TAKEN: u8 = 0;
+/// On its way over a connection that is there: the provider may have begun to work, and nobody knows.
+const SENT: u8 = 1;
+/// The provider has begun to answer: from then on it bills, and its caller pays.
+const ACCEPTED: u8 = 2;
 
 /// Counts up to which the hold is known to suffice.
 #[derive(Clone, Copy, Default)]
@@ -205,7 +211,7 @@ impl OpenGeneration {
         let Some(open) = &mut self.open else {
             return Ok(Taken::default());
         };
-        open.taken = Taken::default();
+        open.taken.clear();
         open.calibration = calibration;
         open.generation.model = candidate.model.slug.clone();
         open.generation.endpoint.clone_from(&candidate.endpoint.id);
@@ -217,6 +223,11 @@ impl OpenGeneration {
         let record = Record::Intent(open.generation.clone());
         open.room.journal.append_durably(&record).await?;
         Ok(open.taken.clone())
+    }
+
+    /// How far it has come at the provider that is being asked.
+    pub fn taken(&self) -> Taken {
+        self.open.as_ref().map(|open| open.taken.clone()).unwrap_or_default()
     }
 
     /// How much is held for it.
@@ -313,7 +324,7 @@ impl OpenGeneration {
             ..
         } = self.open.take()?;
         generation.duration_us = micros(started);
-        settle(&mut generation, &meter, outcome, taken.get(), &calibration);
+        settle(&mut generation, &meter, outcome, &taken, &calibration);
         if let Err(error) = room.journal.append(&Record::Settlement(generation.clone())) {
             // The intent and the slot are still there: a restart settles from them.
             tracing::error!(error.cause = %error, generation.id = %generation.id, "the settlement cannot be journalled");
@@ -347,18 +358,24 @@ impl Covered {
 }
 
 impl Taken {
-    /// The request is on its way to the provider, over a connection that is there.
-    pub fn set(&self) {
-        self.0.store(true, Ordering::Release);
+    /// The request is on its way to the provider.
+    pub fn sent(&self) {
+        self.0.store(SENT, Ordering::Release);
+    }
+
+    /// The provider has begun to answer.
+    pub fn accepted(&self) {
+        self.0.store(ACCEPTED, Ordering::Release);
     }
 
     /// The provider refused it, or broke before it answered.
     pub fn clear(&self) {
-        self.0.store(false, Ordering::Release);
+        self.0.store(NOT_TAKEN, Ordering::Release);
     }
 
-    fn get(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+    /// Whether it was sent and nothing is known of it since.
+    pub fn is_unanswered(&self) -> bool {
+        self.0.load(Ordering::Acquire) == SENT
     }
 }
 
@@ -464,9 +481,12 @@ async fn try_write(
     Ok(settled)
 }
 
-/// Decides what is charged to whom.
-fn settle(generation: &mut Generation, meter: &Meter, outcome: Outcome, taken: bool, calibration: &Calibration) {
-    let usage = if taken {
+/// Decides what is charged to whom. What was sent and never answered may be billed and may not: its caller pays nothing
+/// without evidence, and the house sets the prompt's price aside.
+fn settle(generation: &mut Generation, meter: &Meter, outcome: Outcome, taken: &Taken, calibration: &Calibration) {
+    let taken = taken.0.load(Ordering::Acquire);
+    let may_bill = taken != NOT_TAKEN;
+    let usage = if may_bill {
         meter.settled(calibration)
     } else {
         Usage::default()
@@ -476,12 +496,12 @@ fn settle(generation: &mut Generation, meter: &Meter, outcome: Outcome, taken: b
     generation.outcome = match outcome {
         Outcome::Completed if is_error => Outcome::Failed,
         Outcome::Completed if is_empty => Outcome::Empty,
-        Outcome::Cancelled if !taken => Outcome::Empty,
+        Outcome::Cancelled if taken != ACCEPTED => Outcome::Empty,
         outcome => outcome,
     };
     generation.usage = usage;
-    generation.estimated = taken && meter.is_estimated();
-    let price = if taken {
+    generation.estimated = may_bill && meter.is_estimated();
+    let price = if may_bill {
         generation.prices.cost(&usage).total
     } else {
         NanoUsd::ZERO

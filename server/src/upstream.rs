@@ -1,6 +1,7 @@
 //! The only HTTP client towards providers: sends a request and understands the stream that comes back.
 
 use crate::config::Secret;
+use crate::exchange::Waiting;
 use crate::settlement::Taken;
 use bytes::Bytes;
 use domain::catalog::{Auth, Endpoint, Provider};
@@ -36,6 +37,8 @@ pub struct Failed {
     pub error: UpstreamError,
     /// The provider's HTTP status, if it came to that.
     pub status: Option<u16>,
+    /// It was left as soon as it began, because nobody waited any more.
+    pub is_left: bool,
 }
 
 /// A request body that says when it is on its way.
@@ -73,7 +76,8 @@ impl Upstream {
     }
 
     /// Sends `body` and resolves once the provider has *begun* to answer: its first event is there and is no error.
-    /// `taken` is set as soon as the provider may have the request, and cleared when it turns out not to bill it.
+    /// `taken` follows how far the request comes. When nobody is `waiting` any more by the time the provider's response
+    /// head is there, the connection is closed with it.
     pub async fn begin(
         &self,
         provider: &Provider,
@@ -81,6 +85,7 @@ impl Upstream {
         key: Option<&Secret>,
         body: Vec<u8>,
         taken: &Taken,
+        waiting: &Waiting,
     ) -> Result<Answer, Failed> {
         let base = endpoint.base_url.as_deref().unwrap_or(&provider.base_url);
         let request = self
@@ -102,7 +107,13 @@ impl Upstream {
             taken.clear();
             return Err(refusal(response).await);
         }
-        taken.set();
+        taken.accepted();
+        if waiting.is_over() {
+            return Err(Failed {
+                is_left: true,
+                ..failed(TransportFailure::Broken)
+            });
+        }
         let mut answer = Answer::new(response);
         let first = tokio::time::timeout_at(deadline, answer.fill()).await;
         first.map_err(|_| failed(TransportFailure::Timeout))??;
@@ -159,12 +170,14 @@ impl Answer {
             filled.map_err(|error| Failed {
                 error,
                 status: Some(200),
+                is_left: false,
             })?;
         }
         match self.ready.front() {
             Some(Decoded { error: Some(error), .. }) => Err(Failed {
                 error: error.clone(),
                 status: Some(200),
+                is_left: false,
             }),
             Some(_) => Ok(()),
             None => Err(failed(TransportFailure::Broken)),
@@ -225,7 +238,7 @@ impl Body for Watched {
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let bytes = self.bytes.take();
         if bytes.is_some() {
-            self.taken.set();
+            self.taken.sent();
         }
         Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -269,6 +282,7 @@ async fn refusal(response: reqwest::Response) -> Failed {
     Failed {
         error: upstream_error::from_status(status, &body, retry_after),
         status: Some(status),
+        is_left: false,
     }
 }
 
@@ -284,5 +298,6 @@ fn failed(failure: TransportFailure) -> Failed {
     Failed {
         error: upstream_error::from_transport(failure),
         status: None,
+        is_left: false,
     }
 }

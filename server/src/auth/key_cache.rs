@@ -200,9 +200,14 @@ impl Slot {
     }
 }
 
+/// In a task of its own: a caller who hangs up must not leave a transaction half begun on a connection.
 async fn load(store: &Store, hash: &KeyHash) -> Result<Option<Key>, StoreError> {
-    let mut tx = store.read().await?;
-    store::keys::by_hash(&mut tx, hash).await
+    let (store, hash) = (store.clone(), hash.clone());
+    let lookup = tokio::spawn(async move {
+        let mut tx = store.read().await?;
+        store::keys::by_hash(&mut tx, &hash).await
+    });
+    lookup.await.map_err(|died| StoreError::Unavailable(died.to_string()))?
 }
 
 /// Drops what is not a known key first, so that guessing cannot push out real keys; then, if all are real, some of them.

@@ -36,7 +36,9 @@ enum Policy {
 /// When the caller goes away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gone {
-    /// The provider has the request and has not said anything.
+    /// The provider has the request, and it never says so where it stops with its caller.
+    WithoutHead,
+    /// The provider has the request, and says so when the caller is gone.
     BeforeHead,
     BeforeFirstToken,
     MidStream,
@@ -71,7 +73,8 @@ const POLICIES: [Policy; 4] = [
     Policy::UnknownAndStops,
     Policy::UnknownAndBillsToEnd,
 ];
-const GONE: [Gone; 5] = [
+const GONE: [Gone; 6] = [
+    Gone::WithoutHead,
     Gone::BeforeHead,
     Gone::BeforeFirstToken,
     Gone::MidStream,
@@ -127,6 +130,11 @@ impl Case {
         let told_along = self.usage == Report::Continuous;
         let never_told = self.usage == Report::Never;
         match (stopped, self.gone, self.fails) {
+            // Nobody knows whether the provider works on it: the house sets the prompt's price aside.
+            (true, Gone::WithoutHead, _) => Expected {
+                charged: false,
+                ..charged(Outcome::Empty, 0, true)
+            },
             // The provider stops with the caller: what was produced until then.
             (true, Gone::BeforeHead | Gone::BeforeFirstToken, _) => charged(Outcome::Cancelled, 0, true),
             (true, Gone::MidStream, _) => charged(Outcome::Cancelled, TOKENS_SEEN, !told_along),
@@ -174,8 +182,13 @@ impl Case {
             ..Plan::default()
         };
         match self.gone {
-            Gone::BeforeHead => Plan {
+            Gone::WithoutHead => Plan {
                 headers_ms: wait_ms,
+                ..plan
+            },
+            Gone::BeforeHead => Plan {
+                headers_ms: PAUSE_MS,
+                first_token_ms: if stops { FOR_EVER_MS } else { 0 },
                 ..plan
             },
             Gone::BeforeFirstToken => Plan {
@@ -306,7 +319,7 @@ async fn call(app: &TestApp, fake: &FakeProvider, customer: &Customer, n: usize,
     let mut body = question(n);
     body["stream"] = json!(true);
     let post = app.stream(&customer.key, &body);
-    if matches!(case.gone, Gone::BeforeHead | Gone::BeforeFirstToken) {
+    if matches!(case.gone, Gone::WithoutHead | Gone::BeforeHead | Gone::BeforeFirstToken) {
         let asked = eventually("the provider has the request", async || {
             let bills = fake.tally().bills;
             let last = bills.iter().rfind(|bill| bill.model == upstream_model(n));
