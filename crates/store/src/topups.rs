@@ -50,8 +50,9 @@ macro_rules! columns {
     };
 }
 
-/// Switched on, with a method, below the threshold, none in flight, and within the day's cap with what was bought today or
-/// is on its way.
+/// Switched on, with a method, below the threshold, none in flight, no dispute under way and no fraud warning held (frozen
+/// credits must not be bought again with the card that is complained about), and within the day's cap with what was bought
+/// today or is on its way.
 macro_rules! is_due {
     () => {
         "s.enabled = 1 AND s.method_ref IS NOT NULL
@@ -61,6 +62,11 @@ macro_rules! is_due {
          AND NOT EXISTS (
              SELECT 1 FROM purchases p WHERE p.account_id = s.account_id AND p.kind = 'top_up'
              AND p.state IN ('created', 'open', 'pending'))
+         AND NOT EXISTS (
+             SELECT 1 FROM disputes d WHERE d.account_id = s.account_id AND d.frozen = 1 AND d.released = 0
+             AND d.status <> 'lost')
+         AND NOT EXISTS (
+             SELECT 1 FROM fraud_warnings w WHERE w.account_id = s.account_id AND w.state = 'held')
          AND s.daily_cap_nano >= s.amount_nano + (
              SELECT COALESCE(SUM(p.amount_nano), 0) FROM purchases p
              WHERE p.account_id = s.account_id AND p.kind = 'top_up' AND p.state = 'paid' AND p.created_us >= $1)"

@@ -22,6 +22,7 @@ on_both_databases!(
     a_payment_that_does_not_fit_is_left_to_people,
     a_saved_card_tops_up_until_the_cap,
     a_card_that_declines_ends_top_ups_with_a_mail,
+    a_card_under_dispute_is_not_charged_again,
     a_refund_that_was_not_sent_is_sent_once,
     a_purchase_whose_answer_was_lost_is_found,
 );
@@ -138,6 +139,20 @@ async fn a_saved_card_tops_up_until_the_cap(db: Db) {
         assert_eq!(charge["idempotency_key"], charge["parameters"]["metadata"]["purchase"]);
         assert_eq!(charge["parameters"]["off_session"], "true");
     }
+    shop.close().await;
+}
+
+async fn a_card_under_dispute_is_not_charged_again(db: Db) {
+    let mut shop = Shop::open(db, &["ada"]).await;
+    let payment = shop.buy_with("ada", "10", &[("save", "1")], "pm_card_visa").await;
+    shop.control("dispute", json!({"payment_intent": payment})).await;
+    shop.deliver_news().await;
+    switch_on(&shop, "ada", 15, 30).await;
+    // Longer than the worker waits between two looks.
+    tokio::time::sleep(std::time::Duration::from_secs(7)).await;
+    assert_eq!(dollars(&shop, "customer:ada").await, 0);
+    let calls = shop.requests().await;
+    assert!(calls.iter().all(|call| call["method"] != "POST" || call["path"] != "payment_intents"));
     shop.close().await;
 }
 
