@@ -152,7 +152,11 @@ async fn a_card_under_dispute_is_not_charged_again(db: Db) {
     tokio::time::sleep(std::time::Duration::from_secs(7)).await;
     assert_eq!(dollars(&shop, "customer:ada").await, 0);
     let calls = shop.requests().await;
-    assert!(calls.iter().all(|call| call["method"] != "POST" || call["path"] != "payment_intents"));
+    assert!(
+        calls
+            .iter()
+            .all(|call| call["method"] != "POST" || call["path"] != "payment_intents")
+    );
     shop.close().await;
 }
 
