@@ -1,10 +1,11 @@
-//! Periodic jobs: catalog and key changes of other nodes, mails, expired sessions.
+//! Periodic jobs: catalog and key changes of other nodes, mails, payments, what has expired.
 
 use crate::catalog_sync::{self, SyncError};
 use crate::checkout::{Checkout, ReconcileError};
 use crate::clock;
 use crate::data_plane::DataPlane;
 use crate::mail::Mailer;
+use domain::id::TransferId;
 use domain::time::Micros;
 use std::fmt::Display;
 use std::future::Future;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 use store::Store;
+use store::ledger::LedgerError;
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +42,7 @@ const KEYS_POLL: Duration = Duration::from_millis(500);
 const KEYS_OVERLAP_US: i64 = 10 * Micros::SECOND;
 const MAIL_POLL: Duration = Duration::from_secs(10);
 const SESSIONS_POLL: Duration = Duration::from_secs(10 * 60);
+const CREDITS_POLL: Duration = Duration::from_secs(60);
 const RECONCILE: Duration = Duration::from_secs(60);
 const TOP_UPS_POLL: Duration = Duration::from_secs(5);
 
@@ -59,6 +62,7 @@ impl Workers {
         });
         workers.every("send mails", MAIL_POLL, Arc::clone(&work.mail_queued), work, send_mails);
         workers.every("forget expired sessions", SESSIONS_POLL, idle(), work, forget_sessions);
+        workers.every("take expired credits", CREDITS_POLL, idle(), work, expire_credits);
         workers.every("reconcile payments", RECONCILE, idle(), work, reconcile);
         workers.every("top up accounts", TOP_UPS_POLL, idle(), work, top_up);
         workers
@@ -147,7 +151,22 @@ async fn send_mails(work: Work) -> Result<(), SyncError> {
 async fn forget_sessions(work: Work) -> Result<(), SyncError> {
     let mut tx = work.store.begin().await?;
     store::sessions::delete_expired(&mut tx, clock::now()).await?;
+    // Another node's clock may still be in yesterday.
+    store::quotas::delete_before(&mut tx, &clock::now().plus(-Micros::DAY).day()).await?;
     Ok(tx.commit().await?)
+}
+
+async fn expire_credits(work: Work) -> Result<(), LedgerError> {
+    let mut ids = || TransferId::new(clock::random());
+    loop {
+        let mut tx = work.store.begin().await?;
+        let expired = store::lots::expire(&mut tx, clock::now(), &mut ids).await?;
+        tx.commit().await?;
+        if expired == 0 {
+            return Ok(());
+        }
+        tracing::info!(lots.count = expired, "credits expired");
+    }
 }
 
 async fn reconcile(work: Work) -> Result<(), ReconcileError> {
