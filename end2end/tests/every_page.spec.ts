@@ -58,8 +58,23 @@ test("the pages of a new account are accessible to everybody", async ({ page }) 
 
 test("the pages of an account in use are accessible to everybody", async ({ page }) => {
   test.slow();
+  const id = await useAll(page);
+  await page.goto("/account/credits");
+  const receipt = (await page.getByTestId("receipt-link").getAttribute("href"))!;
+  for (const path of [...OWN, `/account/activity/${id}`, receipt, "/rankings"]) await look(page, path);
+});
+
+test("the operator's pages are accessible to everybody", async ({ page }) => {
+  test.slow();
   const { email } = await signUp(page);
+  await buyCredits(page);
   tollway("user", "create-admin", "--email", email);
+  for (const path of ADMIN) await look(page, path);
+});
+
+/** Somebody new who has bought credits and used some of them; gives the id of the generation. */
+async function useAll(page: Page): Promise<string> {
+  await signUp(page);
   await buyCredits(page);
   const key = await createKey(page, "Laptop");
   const answer = await page.request.post("/api/v1/chat/completions", {
@@ -71,7 +86,5 @@ test("the pages of an account in use are accessible to everybody", async ({ page
     await page.goto("/account/activity");
     await expect(page.locator(`[data-id="${id}"]`)).toBeVisible({ timeout: 500 });
   }).toPass();
-  await page.goto("/account/credits");
-  const receipt = (await page.getByTestId("receipt-link").getAttribute("href"))!;
-  for (const path of [...OWN, `/account/activity/${id}`, receipt, "/rankings", ...ADMIN]) await look(page, path);
-});
+  return id;
+}
