@@ -204,7 +204,8 @@ fn unposted(seen: &DisputeSeen, purchase: &Purchase, now: Micros) -> Dispute {
     }
 }
 
-/// What was posted before stays posted, whatever an older view of the dispute says.
+/// What was posted before stays posted, whatever an older view of the dispute says. What was released is frozen again when
+/// it turns out that the processor has taken the money after all, until it comes back.
 fn merged(before: &Dispute, seen: &DisputeSeen, now: Micros) -> Dispute {
     let status = before.status.max(seen.status);
     let withdrawn = before.withdrawn || seen.withdrawn || seen.reinstated;
@@ -220,7 +221,7 @@ fn merged(before: &Dispute, seen: &DisputeSeen, now: Micros) -> Dispute {
         frozen,
         withdrawn,
         reinstated,
-        released: before.released || (frozen && is_over && is_with_us),
+        released: is_with_us && (before.released || (frozen && is_over)),
         updated: now,
         ..before.clone()
     }
@@ -241,11 +242,24 @@ fn missing(
     let withdrawal = legs(frozen, clearing.clone(), after.amount);
     let fee_before = before.fee.is_positive();
     let fee_after = after.fee.is_positive();
+    // A dispute can be released a second time: after money that was taken late has come back.
+    let release = if after.withdrawn {
+        "release:reinstated"
+    } else {
+        "release"
+    };
     let phases = [
         (
             before.frozen,
             after.frozen,
             "freeze",
+            TransferKind::Freeze,
+            freeze.clone(),
+        ),
+        (
+            false,
+            before.released && !after.released,
+            "freeze:again",
             TransferKind::Freeze,
             freeze.clone(),
         ),
@@ -273,7 +287,7 @@ fn missing(
         (
             before.released,
             after.released,
-            "release",
+            release,
             TransferKind::Release,
             reversed(&freeze),
         ),

@@ -311,6 +311,15 @@ on_both! {
             ),
             (vec![seen(NeedsResponse, true, false), seen(Won, true, false)], [-40, 0, 15, 0, -15]),
             (vec![seen(NeedsResponse, false, false), seen(Won, false, false)], [60, 0, -106, 6, 0]),
+            // Taken after it was won, and given back later.
+            (
+                vec![seen(NeedsResponse, false, false), seen(Won, false, false), seen(Won, true, false)],
+                [-40, 0, 15, 0, -15],
+            ),
+            (
+                vec![seen(NeedsResponse, false, false), seen(Won, false, false), seen(Won, true, false), seen(Won, true, true)],
+                [60, 0, -91, 6, -15],
+            ),
         ];
         for (number, (course, expected)) in courses.into_iter().enumerate() {
             for order in 0..3 {

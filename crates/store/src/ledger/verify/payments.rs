@@ -137,9 +137,11 @@ async fn disputes(tx: &mut Tx) -> Result<Option<Difference>> {
                      FROM transfers t JOIN legs l ON l.transfer_id = t.id
                      WHERE t.idempotency_key IN (
                          d.processor || ':dp:' || d.reference || ':freeze',
+                         d.processor || ':dp:' || d.reference || ':freeze:again',
                          d.processor || ':dp:' || d.reference || ':withdrawn',
                          d.processor || ':dp:' || d.reference || ':reinstated',
-                         d.processor || ':dp:' || d.reference || ':release')
+                         d.processor || ':dp:' || d.reference || ':release',
+                         d.processor || ':dp:' || d.reference || ':release:reinstated')
                        AND l.ledger_account_id = 'frozen:' || d.account_id) AS in_frozen,
                     (SELECT CAST(COALESCE(SUM(l.amount_nano), 0) AS BIGINT)
                      FROM transfers t JOIN legs l ON l.transfer_id = t.id

@@ -240,6 +240,10 @@ impl Model {
             self.let_go(index, now);
             self.freeze(index, amount);
         }
+        if dispute.released && !dispute.withdrawn && withdrawn && !reinstated {
+            dispute.released = false;
+            self.freeze(index, amount);
+        }
         if !dispute.withdrawn && (withdrawn || reinstated) {
             dispute.withdrawn = true;
             self.frozen -= amount;
