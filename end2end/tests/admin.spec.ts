@@ -46,6 +46,7 @@ test("credits are granted, and redeemed by code, once each @no-script", async ({
 
   await signOut(page);
   await signIn(page, person);
+  await expect(page).not.toHaveURL(/sign-in/);
   await page.goto("/account/credits");
   await expect(page.getByTestId("promotional")).toHaveText("$3.00");
   await page.getByTestId("redeem-code").fill(code.toLowerCase());

@@ -81,12 +81,12 @@ impl Db {
     }
 }
 
-pub fn on_sqlite<F: Future<Output = ()> + Send + 'static>(body: fn(Db) -> F) {
+pub fn on_sqlite<F: Future<Output = ()> + Send + 'static>(body: impl FnOnce(Db) -> F + Send + 'static) {
     on_sqlite_in(tempfile::tempdir().unwrap(), body);
 }
 
 /// In a folder that lives in memory, where the system has one: for tests of rules that are not about the disk.
-pub fn on_sqlite_in_memory<F: Future<Output = ()> + Send + 'static>(body: fn(Db) -> F) {
+pub fn on_sqlite_in_memory<F: Future<Output = ()> + Send + 'static>(body: impl FnOnce(Db) -> F + Send + 'static) {
     on_sqlite_in(
         tempfile::tempdir_in("/dev/shm")
             .or_else(|_| tempfile::tempdir())
@@ -95,7 +95,10 @@ pub fn on_sqlite_in_memory<F: Future<Output = ()> + Send + 'static>(body: fn(Db)
     );
 }
 
-fn on_sqlite_in<F: Future<Output = ()> + Send + 'static>(directory: tempfile::TempDir, body: fn(Db) -> F) {
+fn on_sqlite_in<F: Future<Output = ()> + Send + 'static>(
+    directory: tempfile::TempDir,
+    body: impl FnOnce(Db) -> F + Send + 'static,
+) {
     run(async move {
         let url = format!("sqlite:{}", directory.path().join("test.db").display());
         let ended = with_store(&url, body).await;
@@ -104,7 +107,7 @@ fn on_sqlite_in<F: Future<Output = ()> + Send + 'static>(directory: tempfile::Te
     });
 }
 
-pub fn on_postgres<F: Future<Output = ()> + Send + 'static>(body: fn(Db) -> F) {
+pub fn on_postgres<F: Future<Output = ()> + Send + 'static>(body: impl FnOnce(Db) -> F + Send + 'static) {
     if std::env::var("TOLLWAY_TEST_SKIP_PG").is_ok_and(|value| value == "1") {
         eprintln!("skipped: TOLLWAY_TEST_SKIP_PG=1");
         return;
@@ -129,7 +132,7 @@ pub fn on_postgres<F: Future<Output = ()> + Send + 'static>(body: fn(Db) -> F) {
 /// Runs the body as a task of its own, so that a failed test, too, cleans up after itself.
 async fn with_store<F: Future<Output = ()> + Send + 'static>(
     url: &str,
-    body: fn(Db) -> F,
+    body: impl FnOnce(Db) -> F,
 ) -> Result<(), tokio::task::JoinError> {
     let store = Store::connect(url, CONNECTIONS_MAX).await.unwrap();
     store.migrate().await.unwrap();
