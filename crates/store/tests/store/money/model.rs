@@ -392,18 +392,34 @@ impl Model {
         }
     }
 
+    /// What finds no room, because the house paid a debt meanwhile, is a gift.
     fn put(&mut self, amount: i64, source: &str, now: i64) {
-        for _ in 0..amount {
+        let mut rest = amount;
+        while rest > 0 {
             let room = self.lots.iter_mut().filter(|lot| lot.remaining < lot.amount);
             let last = room.min_by_key(|lot| {
                 let has_expired = lot.expires.is_some_and(|expires| expires <= now);
                 (Way::Own(source).is_not(lot), has_expired, std::cmp::Reverse(lot.age()))
             });
-            last.expect("what comes back was in a lot before").remaining += 1;
+            let Some(last) = last else { break };
+            last.remaining += 1;
+            rest -= 1;
+        }
+        if rest > 0 {
+            self.lots.push(ModelLot {
+                source: GIFT.to_owned(),
+                is_paid: false,
+                amount: rest,
+                remaining: rest,
+                expires: None,
+                created: now,
+            });
         }
     }
 }
 
+/// Source of a lot that neither a purchase nor a grant brought.
+pub const GIFT: &str = "gift";
 /// What the processor asks for a dispute.
 pub const DISPUTE_FEE: i64 = 15;
 
