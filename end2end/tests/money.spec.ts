@@ -280,6 +280,7 @@ test("the operator sees it all, gives back, and lets go of a warning @no-script"
 
   await signOut(page);
   await signIn(page, buyer);
+  await expect(page).not.toHaveURL(/sign-in/);
   await creditsBecome(page, async () => {
     await expect(page.getByTestId("balance")).toHaveText("$9.00", { timeout: 500 });
   });
