@@ -7,12 +7,15 @@ mod ledger;
 mod random;
 mod torture;
 
-// The server is a program and no library, so what is measured of it is linked here and compiled once more.
+// The server is a program and no library: the files that are measured are compiled here once more, as they stand there.
 #[allow(dead_code, unused_imports, reason = "the server uses the rest")]
+#[path = "../../server/src/allowance.rs"]
 mod allowance;
 #[allow(dead_code, reason = "the server uses the rest")]
+#[path = "../../server/src/clock.rs"]
 mod clock;
 #[allow(dead_code, unused_imports, reason = "the server uses the rest")]
+#[path = "../../server/src/journal.rs"]
 mod journal;
 
 /// What the journal wants of the server's settings.

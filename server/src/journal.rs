@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+// Written out, because the bench compiles this file from its own folder.
+#[path = "journal/progress.rs"]
 mod progress;
 
 pub use progress::{Progress, Slot};
@@ -375,4 +377,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
+#[path = "journal/tests.rs"]
 mod tests;
