@@ -3,21 +3,23 @@
 
 use crate::books::Books;
 use crate::random::Random;
-use domain::api_key::KeyHash;
 use domain::generation::{Generation, Outcome};
-use domain::id::{AccountId, GenerationId, NodeId, TransferId};
+use domain::id::{AccountId, GenerationId, NodeId};
 use domain::lease::{self, Hold, Lease};
-use domain::ledger::{LedgerAccount, Transfer, TransferKind, legs};
-use domain::money::{NanoUsd, PicoUsd};
-use domain::price::Prices;
+use domain::ledger::{LedgerAccount, Transfer, TransferKind};
+use domain::money::NanoUsd;
 use domain::slug::ModelSlug;
 use domain::time::Micros;
-use domain::usage::Usage;
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 use std::sync::Arc;
 
+mod make;
+mod node;
 mod rules;
+
+use make::priced;
+use node::{Memory, Node, Record, Running};
 
 /// A ledger, its nodes and everything that is known to be owed.
 pub struct World<B> {
@@ -67,43 +69,6 @@ impl AddAssign for Story {
         self.late += other.late;
         self.jumps += other.jumps;
     }
-}
-
-struct Node {
-    id: NodeId,
-    /// What its clock shows beyond the true time.
-    skew: i64,
-    /// Survives a crash, as do the slots.
-    journal: BTreeMap<GenerationId, Record>,
-    slots: BTreeMap<GenerationId, i64>,
-    /// `None` while it is dead.
-    memory: Option<Memory>,
-}
-
-enum Record {
-    Intent(Generation),
-    Settlement(Generation),
-}
-
-struct Memory {
-    leases: BTreeMap<AccountId, Arc<Lease>>,
-    running: Vec<Running>,
-    queue: Vec<Generation>,
-    /// Transfers that may have been entered or not: asked again until it is known.
-    unknown: Vec<Transfer>,
-    /// It knows that its leases are gone.
-    fenced: bool,
-    /// It is too busy to say that it lives.
-    stalls: bool,
-    last_beat: i64,
-    /// Beats of the others, and since when they stand still.
-    seen: BTreeMap<NodeId, (i64, i64)>,
-}
-
-struct Running {
-    generation: Generation,
-    hold: Hold,
-    cost: i64,
 }
 
 #[derive(Clone, Debug)]
@@ -525,84 +490,6 @@ impl<B: Books> World<B> {
             _ => Luck::Good,
         }
     }
-
-    fn lease_returned(&mut self, at: usize, account: AccountId, amount: NanoUsd) -> Transfer {
-        let escrow = LedgerAccount::Escrow(self.nodes[at].id.clone(), account.clone());
-        let customer = LedgerAccount::Customer(account);
-        self.transfer(TransferKind::LeaseReturned, escrow, customer, amount.get())
-    }
-
-    fn transfer(&mut self, kind: TransferKind, from: LedgerAccount, to: LedgerAccount, amount: i64) -> Transfer {
-        self.ids += 1;
-        Transfer {
-            id: TransferId::stored(format!("tr_world_{}", self.ids)),
-            kind,
-            idempotency_key: format!("{}:{}", kind.name(), self.ids),
-            legs: legs(from, to, NanoUsd::new(amount)),
-            created: Micros::new(self.now),
-        }
-    }
-
-    fn generation(&mut self, at: usize, account: &AccountId) -> Generation {
-        self.ids += 1;
-        let key = account.as_str().trim_start_matches("acc_");
-        Generation {
-            id: GenerationId::stored(format!("gen-{}", self.ids)),
-            node: self.nodes[at].id.clone(),
-            account: account.clone(),
-            key: KeyHash::stored(format!("hash-{key}")),
-            model: self.model.clone(),
-            endpoint: "maker/model|acme".to_owned(),
-            provider: "acme".to_owned(),
-            surface: "chat".to_owned(),
-            streamed: true,
-            usage: Usage::default(),
-            estimated: false,
-            cost: NanoUsd::ZERO,
-            house_cost: NanoUsd::ZERO,
-            prices: Prices {
-                prompt: PicoUsd::new(1_000),
-                ..Prices::default()
-            },
-            outcome: Outcome::Failed,
-            finish_reason: None,
-            native_finish_reason: None,
-            upstream_id: None,
-            created: Micros::new(self.now),
-            first_token_us: None,
-            duration_us: 0,
-            app_name: None,
-            app_url: None,
-            attempts: Vec::new(),
-        }
-    }
-}
-
-impl Node {
-    fn new(id: NodeId) -> Self {
-        Self {
-            id,
-            skew: 0,
-            journal: BTreeMap::new(),
-            slots: BTreeMap::new(),
-            memory: Some(Memory::new(1_795_421_106_000_000)),
-        }
-    }
-}
-
-impl Memory {
-    fn new(local: i64) -> Self {
-        Self {
-            leases: BTreeMap::new(),
-            running: Vec::new(),
-            queue: Vec::new(),
-            unknown: Vec::new(),
-            fenced: false,
-            stalls: false,
-            last_beat: local,
-            seen: BTreeMap::new(),
-        }
-    }
 }
 
 impl Ended {
@@ -612,21 +499,6 @@ impl Ended {
             cost: generation.cost.get(),
             house_cost: generation.house_cost.get(),
         }
-    }
-}
-
-/// The generation as it ended: a nano-dollar for each token of the prompt.
-fn priced(generation: Generation, outcome: Outcome, cost: i64) -> Generation {
-    let charged = outcome.is_charged();
-    Generation {
-        outcome,
-        usage: Usage {
-            prompt: u64::try_from(cost).unwrap_or(0),
-            ..Usage::default()
-        },
-        cost: NanoUsd::new(if charged { cost } else { 0 }),
-        house_cost: NanoUsd::new(if charged { 0 } else { cost }),
-        ..generation
     }
 }
 
