@@ -4,22 +4,25 @@
 
 use crate::clock;
 use domain::api_key::KeyHash;
-use domain::id::{AccountId, NodeId, TransferId, hex};
-use domain::lease::{self, Lease};
-use domain::ledger::{self, LedgerAccount, Transfer, TransferKind};
+use domain::id::{AccountId, NodeId};
+use domain::lease::Lease;
+use domain::ledger::{LedgerAccount, Transfer, TransferKind};
 use domain::money::NanoUsd;
 use domain::time::Micros;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use store::ledger::{LedgerError, Posted};
-use store::{Store, StoreError, budgets, keys};
+use store::ledger::Posted;
+use store::{Store, StoreError, keys};
 use tokio::sync::OwnedMutexGuard;
 
 // Written out, because the bench compiles this file from its own folder.
 #[path = "allowance/shards.rs"]
 pub mod shards;
+#[path = "allowance/source.rs"]
+mod source;
 
 use shards::Shards;
+use source::{Source, Taken, store_error, transfer};
 
 pub use domain::lease::Hold;
 
@@ -33,13 +36,6 @@ pub struct Allowances {
     retired: Mutex<Vec<(Owner, Arc<Allowance>)>>,
     /// Returns that may or may not have reached the store: the very same ones are posted until that is known.
     unsure: Mutex<Vec<(AccountId, Transfer, NanoUsd)>>,
-}
-
-/// Where leases are taken from.
-#[derive(Clone)]
-struct Source {
-    store: Store,
-    node: NodeId,
 }
 
 #[derive(Clone)]
@@ -60,14 +56,6 @@ struct Allowance {
     outside_budget: AtomicI64,
 }
 
-/// What was taken from the store, and what is left there.
-#[derive(Clone, Copy)]
-struct Taken {
-    amount: NanoUsd,
-    outside: NanoUsd,
-    budget: Option<(NanoUsd, Micros)>,
-}
-
 /// Why a hold could not be had.
 #[derive(Debug)]
 pub enum Refused {
@@ -86,6 +74,16 @@ pub enum Refused {
     Store(StoreError),
 }
 
+/// Why a lease does not suffice.
+enum Short {
+    /// This much it has, after `taken` was added.
+    Of {
+        available: NanoUsd,
+        taken: Taken,
+    },
+    Store(StoreError),
+}
+
 /// What may still be spent as far as this node knows: exact for what it leased, and as old as its last lease for the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Known {
@@ -96,15 +94,13 @@ pub struct Known {
 
 /// A lease unused for this long goes back.
 const IDLE_MICROS: i64 = 60 * Micros::SECOND;
-/// Two nodes may race for the last credits: then the balance is read again.
-const TAKE_TRIES_MAX: usize = 3;
 const UNKNOWN: i64 = i64::MIN;
 
 impl Allowances {
     #[must_use]
     pub fn new(store: Store, node: NodeId) -> Self {
         Self {
-            source: Source { store, node },
+            source: Source::new(store, node),
             accounts: Shards::default(),
             keys: Shards::default(),
             retired: Mutex::default(),
@@ -129,13 +125,17 @@ impl Allowances {
         // What was taken from the key's limit goes back with the hold if the account cannot pay.
         if key.limit.is_some() {
             let limit = self.of_key(key, now);
-            wanted = self.acquire_of_key(&limit, key, wanted, least, now).await?;
+            let (source, hash) = (self.source.clone(), key.hash.clone());
+            let taking = |missing| async move { source.take_from_key(&hash, missing, now).await };
+            let got = acquire(&limit, wanted, least, now, taking).await;
+            wanted = got.map_err(Short::of_key)?;
             hold.join(Arc::clone(&limit.lease), wanted);
         }
         let account = self.of_account(&key.account, now);
-        let got = self
-            .acquire_of_account(&account, &key.account, wanted, least, now)
-            .await?;
+        let (source, owner) = (self.source.clone(), key.account.clone());
+        let taking = |missing| async move { source.take_from_account(&owner, missing, now).await };
+        let got = acquire(&account, wanted, least, now, taking).await;
+        let got = got.map_err(Short::of_account)?;
         hold.join(Arc::clone(&account.lease), got);
         Ok(hold)
     }
@@ -238,72 +238,6 @@ impl Allowances {
         lock(&self.retired).push((owner, allowance));
     }
 
-    async fn acquire_of_account(
-        &self,
-        allowance: &Arc<Allowance>,
-        account: &AccountId,
-        wanted: NanoUsd,
-        least: NanoUsd,
-        now: Micros,
-    ) -> Result<NanoUsd, Refused> {
-        let lease = &allowance.lease;
-        if lease.take(wanted, now) {
-            return Ok(wanted);
-        }
-        let refilling = Arc::clone(&allowance.refill).lock_owned().await;
-        if lease.take(wanted, now) {
-            return Ok(wanted);
-        }
-        let missing = wanted.saturating_sub(lease.remaining());
-        let (source, account) = (self.source.clone(), account.clone());
-        let taking = async move { source.take_from_account(&account, missing, now).await };
-        let taken = match refill(Arc::clone(allowance), refilling, taking).await {
-            Ok(taken) => taken,
-            // Without the store, what is left of the lease still serves.
-            Err(error) => {
-                return lease
-                    .take_at_least(wanted, least, now)
-                    .map_err(|_| Refused::Store(error));
-            }
-        };
-        lease
-            .take_at_least(wanted, least, now)
-            .map_err(|available| match taken.budget {
-                Some((left, _)) if left < taken.outside => Refused::Budget { available },
-                _ => Refused::Credits { available },
-            })
-    }
-
-    async fn acquire_of_key(
-        &self,
-        allowance: &Arc<Allowance>,
-        key: &keys::Key,
-        wanted: NanoUsd,
-        least: NanoUsd,
-        now: Micros,
-    ) -> Result<NanoUsd, Refused> {
-        let lease = &allowance.lease;
-        if lease.take(wanted, now) {
-            return Ok(wanted);
-        }
-        let refilling = Arc::clone(&allowance.refill).lock_owned().await;
-        if lease.take(wanted, now) {
-            return Ok(wanted);
-        }
-        let missing = wanted.saturating_sub(lease.remaining());
-        let (source, key) = (self.source.clone(), key.hash.clone());
-        let taking = async move { source.take_from_key(&key, missing, now).await };
-        if let Err(error) = refill(Arc::clone(allowance), refilling, taking).await {
-            // Without the store, what is left of the lease still serves.
-            return lease
-                .take_at_least(wanted, least, now)
-                .map_err(|_| Refused::Store(error));
-        }
-        lease
-            .take_at_least(wanted, least, now)
-            .map_err(|available| Refused::KeyLimit { available })
-    }
-
     async fn give_back_retired(&self) -> Result<(), StoreError> {
         let retired = std::mem::take(&mut *lock(&self.retired));
         let mut result = Ok(());
@@ -403,80 +337,33 @@ impl Allowances {
     }
 }
 
-impl Source {
-    /// Takes a lease that covers `missing` if the account and its budget can, and otherwise all they have.
-    async fn take_from_account(&self, account: &AccountId, missing: NanoUsd, now: Micros) -> Result<Taken, StoreError> {
-        let from = LedgerAccount::Customer(account.clone());
-        let mut nothing = Taken::nothing(NanoUsd::ZERO);
-        for _ in 0..TAKE_TRIES_MAX {
-            let mut tx = self.store.begin().await?;
-            let balance = store::ledger::balance(&mut tx, &from).await?;
-            let budget = self.budget(&mut tx, account, now).await?;
-            let available = budget.map_or(balance, |(left, _)| left.min(balance));
-            let amount = lease::size(available, missing);
-            nothing = Taken {
-                budget,
-                ..Taken::nothing(balance)
-            };
-            if !amount.is_positive() {
-                return Ok(nothing);
-            }
-            let to = LedgerAccount::Escrow(self.node.clone(), account.clone());
-            let transfer = transfer(TransferKind::LeaseTaken, from.clone(), to, amount, now);
-            let may = budget.is_none() || keys::lease(&mut tx, &self.node, account, amount, now).await?;
-            if may
-                && store::ledger::take(&mut tx, &from, &transfer)
-                    .await
-                    .map_err(store_error)?
-            {
-                // If this fails it may have happened all the same. Then the money rests in escrow until the next start.
-                tx.commit().await?;
-                return Ok(Taken {
-                    amount,
-                    outside: balance.saturating_sub(amount),
-                    budget: budget.map(|(left, until)| (left.saturating_sub(amount), until)),
-                });
-            }
-        }
-        Ok(nothing)
+/// Takes from the lease. When it is used up, `taking` takes what is missing from the store first, once for all who wait.
+async fn acquire<T>(
+    allowance: &Arc<Allowance>,
+    wanted: NanoUsd,
+    least: NanoUsd,
+    now: Micros,
+    taking: impl FnOnce(NanoUsd) -> T,
+) -> Result<NanoUsd, Short>
+where
+    T: Future<Output = Result<Taken, StoreError>> + Send + 'static,
+{
+    let lease = &allowance.lease;
+    if lease.take(wanted, now) {
+        return Ok(wanted);
     }
-
-    /// What the account's budget has left, and until when.
-    async fn budget(
-        &self,
-        tx: &mut store::Tx,
-        account: &AccountId,
-        now: Micros,
-    ) -> Result<Option<(NanoUsd, Micros)>, StoreError> {
-        let Some(budget) = budgets::get(tx, account).await? else {
-            return Ok(None);
-        };
-        let left = keys::lease_available(tx, account, now).await?.unwrap_or(budget.limit);
-        let until = budget.reset.map_or(Micros::new(i64::MAX), |reset| reset.next(now));
-        Ok(Some((left, until)))
+    let refilling = Arc::clone(&allowance.refill).lock_owned().await;
+    if lease.take(wanted, now) {
+        return Ok(wanted);
     }
-
-    async fn take_from_key(&self, key: &KeyHash, missing: NanoUsd, now: Micros) -> Result<Taken, StoreError> {
-        let mut nothing = Taken::nothing(NanoUsd::ZERO);
-        for _ in 0..TAKE_TRIES_MAX {
-            let mut tx = self.store.begin().await?;
-            let available = keys::lease_available(&mut tx, key, now).await?;
-            let amount = available.map_or(missing, |available| lease::size(available, missing));
-            let available = available.unwrap_or(amount);
-            nothing = Taken::nothing(available);
-            if !amount.is_positive() {
-                return Ok(nothing);
-            }
-            if keys::lease(&mut tx, &self.node, key, amount, now).await? {
-                tx.commit().await?;
-                return Ok(Taken {
-                    amount,
-                    ..Taken::nothing(available.saturating_sub(amount))
-                });
-            }
-        }
-        Ok(nothing)
-    }
+    let missing = wanted.saturating_sub(lease.remaining());
+    let taken = refill(Arc::clone(allowance), refilling, taking(missing)).await;
+    // Without the store, what is left of the lease still serves.
+    let got = lease.take_at_least(wanted, least, now);
+    got.map_err(|available| match taken {
+        Ok(taken) => Short::Of { available, taken },
+        Err(error) => Short::Store(error),
+    })
 }
 
 /// Takes more for a lease, in a task of its own: a caller who hangs up half-way must not leave money in escrow that no
@@ -503,6 +390,23 @@ enum Unposted {
     Not(StoreError),
     /// The answer to the commit got lost.
     Perhaps(StoreError),
+}
+
+impl Short {
+    fn of_key(self) -> Refused {
+        match self {
+            Self::Of { available, .. } => Refused::KeyLimit { available },
+            Self::Store(error) => Refused::Store(error),
+        }
+    }
+
+    fn of_account(self) -> Refused {
+        match self {
+            Self::Of { available, taken } if taken.is_short_of_budget() => Refused::Budget { available },
+            Self::Of { available, .. } => Refused::Credits { available },
+            Self::Store(error) => Refused::Store(error),
+        }
+    }
 }
 
 impl Allowance {
@@ -549,34 +453,6 @@ impl Allowance {
 impl Default for Allowance {
     fn default() -> Self {
         Self::until(None)
-    }
-}
-
-impl Taken {
-    fn nothing(outside: NanoUsd) -> Self {
-        Self {
-            amount: NanoUsd::ZERO,
-            outside,
-            budget: None,
-        }
-    }
-}
-
-fn transfer(kind: TransferKind, from: LedgerAccount, to: LedgerAccount, amount: NanoUsd, now: Micros) -> Transfer {
-    let id = clock::random::<16>();
-    Transfer {
-        id: TransferId::new(id),
-        kind,
-        idempotency_key: format!("{}:{}", kind.name(), hex(&id)),
-        legs: ledger::legs(from, to, amount),
-        created: now,
-    }
-}
-
-fn store_error(error: LedgerError) -> StoreError {
-    match error {
-        LedgerError::Store(error) => error,
-        other => StoreError::Corrupt(other.to_string()),
     }
 }
 

@@ -6,7 +6,6 @@ use crate::config::FreeLimits;
 use domain::id::AccountId;
 use domain::money::NanoUsd;
 use domain::period::Period;
-use domain::purchase::PurchaseState;
 use domain::time::Micros;
 use governor::clock::Clock;
 use governor::middleware::StateInformationMiddleware;
@@ -81,7 +80,6 @@ pub const PAID_MIN: NanoUsd = NanoUsd::new(10_000_000_000);
 const SLICE_PART: i64 = 20;
 const SLICE_MAX: i64 = 50;
 const REST_MICROS: i64 = 5 * Micros::SECOND;
-const PURCHASES_MAX: i64 = 1_000;
 
 impl FreeTier {
     #[must_use]
@@ -210,13 +208,8 @@ impl Source {
         if balance.is_negative() {
             return Err(FreeRefused::Owing { balance });
         }
-        let purchases = store::purchases::list(&mut tx, account, PURCHASES_MAX).await?;
-        let paid = purchases
-            .iter()
-            .filter(|purchase| purchase.state == PurchaseState::Paid)
-            .map(|purchase| purchase.amount.saturating_sub(purchase.refunded))
-            .fold(NanoUsd::ZERO, NanoUsd::saturating_add);
-        let limit = i64::from(if paid >= PAID_MIN {
+        let bought = store::purchases::bought(&mut tx, account).await?;
+        let limit = i64::from(if bought >= PAID_MIN {
             self.limits.per_day_paid
         } else {
             self.limits.per_day

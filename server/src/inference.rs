@@ -1,12 +1,10 @@
 //! The one path of every inference request: route → reserve money → send → relay → settle.
 
-use crate::allowance::{Hold, Refused};
 use crate::auth::Caller;
 use crate::clock;
 use crate::data_plane::DataPlane;
 use crate::error::ApiError;
 use crate::exchange::{Exchange, Starting, Waiting};
-use crate::free_tier::{FreeRefused, Left};
 use crate::relay::{KEEP_ALIVE, Relay};
 use crate::settlement::{Beginning, OpenGeneration, Taken};
 use axum::body::Body;
@@ -31,15 +29,15 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 mod admission;
+mod admit;
 mod refusal;
 mod told;
 
 #[cfg(test)]
 mod hot_path;
 
-use admission::Admission;
+use admit::{Admitted, admit};
 pub use refusal::provider_error;
-use told::Told;
 
 const GENERATION_ID: HeaderName = HeaderName::from_static("x-generation-id");
 /// Endpoints tried for one request.
@@ -50,20 +48,12 @@ pub async fn serve(state: &Arc<DataPlane>, caller: Caller, request: ChatRequest)
     let catalog = state.catalog.load_full();
     let seed = u64::from_le_bytes(clock::random());
     let mut route = route::route(&catalog, &request, &state.conditions(), seed).map_err(refusal::unroutable)?;
-    let seat = state.seats.take(&caller.key.hash);
-    let seat = seat.ok_or_else(|| refusal::all_seats_taken(state))?;
-    let place = state.settlements.reserve().await?;
-    if state.beats.is_fenced() {
-        return Err(refusal::out_of_touch());
-    }
-    let free = take_free(state, &caller, &mut route).await?;
-    let admission = Admission::of(&request, &route);
-    let hold = hold(state, &caller, &request, &admission).await?;
-    let told = Told {
-        known: state.allowances.known(&caller.key),
-        seats_left: seat.left,
-        free,
-    };
+    let Admitted {
+        hold,
+        seat,
+        place,
+        told,
+    } = admit(state, &caller, &request, &mut route).await?;
     let generation = draft(state, &caller, &request, &route.attempts[0]);
     let id = generation.id.clone();
     let beginning = Beginning {
@@ -101,49 +91,6 @@ pub async fn serve(state: &Arc<DataPlane>, caller: Caller, request: ChatRequest)
         response.headers_mut().insert(GENERATION_ID, id);
     }
     Ok(response)
-}
-
-/// Counts a request that can go to a free endpoint. Where the account's free requests are used up, the route goes on
-/// without free endpoints, if others are on it.
-async fn take_free(state: &DataPlane, caller: &Caller, route: &mut Route) -> Result<Option<Left>, ApiError> {
-    let is_free = |candidate: &Candidate| candidate.endpoint.prices.is_free();
-    if !route.attempts.iter().any(is_free) {
-        return Ok(None);
-    }
-    let known = state.allowances.known(&caller.key).credits;
-    let taken = match known.filter(|credits| credits.is_negative()) {
-        Some(balance) => Err(FreeRefused::Owing { balance }),
-        None => state.free_tier.take(&caller.account, clock::now()).await,
-    };
-    match taken {
-        Ok(left) => Ok(Some(left)),
-        Err(_) if !route.attempts.iter().all(is_free) => {
-            route.attempts.retain(|candidate| !is_free(candidate));
-            Ok(None)
-        }
-        Err(refused) => Err(refusal::no_more_for_free(state, refused)),
-    }
-}
-
-async fn hold(
-    state: &DataPlane,
-    caller: &Caller,
-    request: &ChatRequest,
-    admission: &Admission,
-) -> Result<Hold, ApiError> {
-    if admission.wanted.is_positive() && !state.beats.may_spend() {
-        return Err(refusal::out_of_touch());
-    }
-    let held = state
-        .allowances
-        .hold(&caller.key, admission.wanted, admission.least)
-        .await;
-    held.map_err(|refused| match refused {
-        Refused::Store(error) => error.into(),
-        Refused::Credits { available } => refusal::no_credits(state, request, admission, available),
-        Refused::Budget { available } => refusal::budget(state, request, admission, available),
-        Refused::KeyLimit { available } => refusal::key_limit(state, caller, request, admission, available),
-    })
 }
 
 /// The generation as it is known before the request leaves.

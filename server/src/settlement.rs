@@ -1,14 +1,13 @@
 //! From the end of a generation to the store: reported exactly once, journalled, then written in batches off the hot path.
 
 use crate::allowance::{Allowances, Hold};
-use crate::clock;
 use crate::error::ApiError;
 use crate::journal::{Journal, Leftover, Record, Slot};
 use crate::lessons::Lessons;
 use crate::seats::Seat;
 use domain::error_type::ErrorType;
 use domain::generation::{Attempt, Generation, Outcome};
-use domain::id::{NodeId, TransferId};
+use domain::id::NodeId;
 use domain::money::NanoUsd;
 use domain::usage::Usage;
 use gateway::calibration::Calibration;
@@ -21,9 +20,13 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use store::ledger::LedgerError;
-use store::{Store, StoreError};
+use store::Store;
 use tokio::sync::{mpsc, watch};
+
+mod writer;
+
+use writer::Writer;
+pub use writer::write;
 
 /// Where finished generations go.
 pub struct Settlements {
@@ -101,10 +104,7 @@ pub struct Beginning {
 
 /// Outcomes waiting for the store. When they are this many, new requests are refused before anything could be lost.
 const QUEUE_MAX: usize = 20_000;
-const BATCH_MAX: usize = 500;
 const RESERVE_WAIT: Duration = Duration::from_secs(1);
-const RETRY_FIRST: Duration = Duration::from_millis(100);
-const RETRY_MAX: Duration = Duration::from_secs(5);
 const BUSY_RETRY_SECS: u64 = 2;
 /// More than one answer in this many without usage is worth a warning.
 const MISSING_PART: u64 = 1_000;
@@ -423,62 +423,6 @@ pub fn recovered(leftover: Leftover, journal: &Journal) -> io::Result<Vec<Genera
         generations.push(generation);
     }
     Ok(generations)
-}
-
-/// Writes one batch, trying again until the store takes it. Idempotent by generation id.
-pub async fn write(store: &Store, node: &NodeId, allowances: Option<&Allowances>, batch: &[Generation]) {
-    let mut wait = RETRY_FIRST;
-    loop {
-        match try_write(store, node, batch).await {
-            Ok(settled) => {
-                for (account, amount) in settled.overruns {
-                    if let Some(allowances) = allowances {
-                        allowances.overrun(&account, amount);
-                    }
-                }
-                return;
-            }
-            Err(error) => {
-                tracing::error!(error.cause = %error, settlement.count = batch.len(), "settlement failed; trying again");
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(RETRY_MAX);
-            }
-        }
-    }
-}
-
-struct Writer {
-    store: Store,
-    node: NodeId,
-    journal: Arc<Journal>,
-    allowances: Arc<Allowances>,
-}
-
-impl Writer {
-    async fn run(self, mut receiver: mpsc::Receiver<Generation>, progress: watch::Sender<u64>) {
-        let mut batch = Vec::with_capacity(BATCH_MAX);
-        while receiver.recv_many(&mut batch, BATCH_MAX).await > 0 {
-            write(&self.store, &self.node, Some(&self.allowances), &batch).await;
-            let ids: Vec<_> = batch.iter().map(|generation| generation.id.clone()).collect();
-            self.journal.forget(&ids);
-            progress.send_modify(|count| *count += ids.len() as u64);
-            batch.clear();
-        }
-    }
-}
-
-async fn try_write(
-    store: &Store,
-    node: &NodeId,
-    batch: &[Generation],
-) -> Result<store::settlement::Settled, LedgerError> {
-    let mut new_id = || TransferId::new(clock::random());
-    let mut tx = store.begin().await.map_err(LedgerError::Store)?;
-    let settled = store::settlement::settle(&mut tx, node, batch, &mut new_id, clock::now()).await?;
-    tx.commit()
-        .await
-        .map_err(|error: StoreError| LedgerError::Store(error))?;
-    Ok(settled)
 }
 
 /// Decides what is charged to whom. What was sent and never answered may be billed and may not: its caller pays nothing

@@ -204,6 +204,21 @@ pub async fn fail(tx: &mut Tx, id: &PurchaseId, now: Micros) -> Result<bool> {
     Ok(failed == 1)
 }
 
+/// What the account has bought and not had refunded.
+///
+/// # Errors
+/// Of the database only.
+pub async fn bought(tx: &mut Tx, account: &AccountId) -> Result<NanoUsd> {
+    let (bought,) = fetch_one!(
+        (i64,),
+        tx,
+        "SELECT CAST(COALESCE(SUM(amount_nano - refunded_nano), 0) AS BIGINT) FROM purchases
+         WHERE account_id = $1 AND state = 'paid'",
+        account.as_str(),
+    )?;
+    Ok(NanoUsd::new(bought))
+}
+
 /// The account's purchases, newest first.
 ///
 /// # Errors

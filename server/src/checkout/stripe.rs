@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 use store::refunds::RefundSeen;
 use store::topups::PaymentMethod;
-use stripe::{IdempotencyKey, RequestStrategy, StripeError, StripeRequest};
+use stripe::{RequestStrategy, StripeError, StripeRequest};
 use stripe_checkout::checkout_session::{
     CreateCheckoutSession, CreateCheckoutSessionAllowedPaymentMethodTypes as MethodType,
     CreateCheckoutSessionCustomerCreation, CreateCheckoutSessionLineItems, CreateCheckoutSessionLineItemsPriceData,
@@ -27,13 +27,14 @@ use stripe_core::payment_intent::{
 };
 use stripe_core::refund::{CreateRefund, ListRefund, RetrieveRefund};
 use stripe_fraud::radar_early_fraud_warning::RetrieveRadarEarlyFraudWarning;
-use stripe_shared::{ApiErrorsType, CheckoutSessionMode};
+use stripe_shared::CheckoutSessionMode;
 use stripe_types::{Currency, RangeBoundsTs, RangeQueryTs};
 
+mod call;
 mod objects;
 mod seen;
 
-use objects::{Dispute, Event, Intent, Keeping, Listed, Page, Reading, Session, Warning};
+use objects::{Dispute, Event, Intent, Keeping, Page, Reading, Session, Warning};
 
 /// As in `purchases.processor` and in the webhook's address.
 pub const NAME: &str = "stripe";
@@ -79,11 +80,7 @@ const PURCHASE: &str = "purchase";
 const KIND: &str = "kind";
 const REFUND: &str = "refund";
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
-const TRIES: u32 = 3;
-const RETRY_FIRST: Duration = Duration::from_millis(300);
 const PAGE: i64 = 100;
-/// A list that does not end is worse than one that is cut: the next run goes on.
-const PAGES_MAX: usize = 100;
 /// How far around its creation a purchase is looked for: clocks differ, and calls take their time.
 const SEARCH_SECS: i64 = 15 * 60;
 
@@ -373,70 +370,6 @@ impl Stripe {
         }
         Ok(types)
     }
-
-    /// All objects of a list.
-    async fn pages<R, T>(&self, request: R, after: fn(R, String) -> R) -> Result<Vec<T>, CallError>
-    where
-        R: StripeRequest + Clone,
-        T: Listed,
-        Page<T>: miniserde::Deserialize,
-    {
-        let (mut all, mut next) = (Vec::new(), request.clone());
-        for _ in 0..PAGES_MAX {
-            let page: Page<T> = self.call(next, None).await?;
-            all.extend(page.data);
-            match all.last() {
-                Some(last) if page.has_more => next = after(request.clone(), last.id().to_owned()),
-                _ => return Ok(all),
-            }
-        }
-        Err(CallError::Failed("a list is too long".to_owned()))
-    }
-
-    /// `None` for what does not exist.
-    async fn find<T: miniserde::Deserialize>(&self, request: impl StripeRequest) -> Result<Option<T>, CallError> {
-        match self.attempt(&Reading::<_, T>::of(request), None).await {
-            Ok(found) => Ok(Some(found)),
-            Err(StripeError::Stripe(_, 404)) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn call<T: miniserde::Deserialize>(
-        &self,
-        request: impl StripeRequest,
-        key: Option<&str>,
-    ) -> Result<T, CallError> {
-        Ok(self.attempt(&Reading::<_, T>::of(request), key).await?)
-    }
-
-    /// Repeats what failed for a moment, each time with the same key: the library's own repetitions would send none.
-    async fn attempt<R>(&self, request: &R, key: Option<&str>) -> Result<R::Output, StripeError>
-    where
-        R: StripeRequest,
-        R::Output: miniserde::Deserialize,
-    {
-        let strategy = match key {
-            Some(key) => RequestStrategy::Idempotent(
-                IdempotencyKey::new(key).map_err(|error| StripeError::ConfigError(error.to_string()))?,
-            ),
-            None => RequestStrategy::Once,
-        };
-        let mut wait = RETRY_FIRST;
-        for _ in 1..TRIES {
-            match request
-                .customize()
-                .request_strategy(strategy.clone())
-                .send(&self.client)
-                .await
-            {
-                Err(error) if is_passing(&error) => tokio::time::sleep(wait).await,
-                other => return other,
-            }
-            wait *= 2;
-        }
-        request.customize().request_strategy(strategy).send(&self.client).await
-    }
 }
 
 /// Takes a payment method from its customer; the one call for which a whole crate would be too much.
@@ -447,15 +380,6 @@ impl StripeRequest for Detach {
 
     fn build(&self) -> RequestBuilder {
         RequestBuilder::new(StripeMethod::Post, format!("/payment_methods/{}/detach", self.0))
-    }
-}
-
-/// Whether the same request may fare better in a moment.
-fn is_passing(error: &StripeError) -> bool {
-    match error {
-        StripeError::Stripe(_, status) => matches!(status, 409 | 429 | 500..),
-        StripeError::ClientError(_) | StripeError::Timeout => true,
-        StripeError::JSONDeserialize(_) | StripeError::ConfigError(_) => false,
     }
 }
 
@@ -526,21 +450,4 @@ fn between(from: i64, to: i64) -> RangeQueryTs {
         lte: Some(to),
         ..RangeBoundsTs::default()
     })
-}
-
-impl From<StripeError> for CallError {
-    fn from(error: StripeError) -> Self {
-        let (error, status) = match error {
-            StripeError::Stripe(error, status) => (error, status),
-            StripeError::JSONDeserialize(problem) => return Self::Unreadable(problem),
-            other => return Self::Failed(other.to_string()),
-        };
-        let message = error.message.unwrap_or_else(|| format!("status {status}"));
-        // A wrong key is for the operator to mend, and a key used twice says nothing about the first request.
-        let is_refusal = matches!(status, 400 | 402 | 404) && error.type_ != ApiErrorsType::IdempotencyError;
-        match is_refusal {
-            true => Self::Refused(message),
-            false => Self::Failed(format!("{status}: {message}")),
-        }
-    }
 }

@@ -14,7 +14,9 @@ on_both! {
         assert_eq!(purchases::by_id(&mut tx, &bought.id).await.unwrap(), Some(bought.clone()));
         assert!(purchases::open(&mut tx, &bought.id, "cs_1", NOW.plus(1)).await.unwrap());
         assert!(!purchases::open(&mut tx, &bought.id, "cs_2", NOW.plus(1)).await.unwrap());
+        assert_eq!(purchases::bought(&mut tx, &ada.account).await.unwrap().get(), 0);
         let paid = pay(&mut tx, "pur_1", "pi_1").await;
+        assert_eq!(purchases::bought(&mut tx, &ada.account).await.unwrap().get(), 5_000);
         let PaidOutcome::Credited(paid) = paid else { panic!("{paid:?}") };
         assert_eq!((paid.state, paid.processor_ref.as_deref()), (PurchaseState::Paid, Some("pi_1")));
         let history = ledger::history(&mut tx, &ada.account, 9).await.unwrap();

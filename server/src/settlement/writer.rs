@@ -1,0 +1,73 @@
+//! Writes what is settled to the store, in batches, off the hot path.
+
+use crate::allowance::Allowances;
+use crate::clock;
+use crate::journal::Journal;
+use domain::generation::Generation;
+use domain::id::{NodeId, TransferId};
+use std::sync::Arc;
+use std::time::Duration;
+use store::ledger::LedgerError;
+use store::{Store, StoreError};
+use tokio::sync::{mpsc, watch};
+
+const BATCH_MAX: usize = 500;
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Writes one batch, trying again until the store takes it. Idempotent by generation id.
+pub async fn write(store: &Store, node: &NodeId, allowances: Option<&Allowances>, batch: &[Generation]) {
+    let mut wait = RETRY_FIRST;
+    loop {
+        match try_write(store, node, batch).await {
+            Ok(settled) => {
+                for (account, amount) in settled.overruns {
+                    if let Some(allowances) = allowances {
+                        allowances.overrun(&account, amount);
+                    }
+                }
+                return;
+            }
+            Err(error) => {
+                tracing::error!(error.cause = %error, settlement.count = batch.len(), "settlement failed; trying again");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(RETRY_MAX);
+            }
+        }
+    }
+}
+
+pub(super) struct Writer {
+    pub(super) store: Store,
+    pub(super) node: NodeId,
+    pub(super) journal: Arc<Journal>,
+    pub(super) allowances: Arc<Allowances>,
+}
+
+impl Writer {
+    /// Ends when everyone who could send is gone.
+    pub(super) async fn run(self, mut receiver: mpsc::Receiver<Generation>, progress: watch::Sender<u64>) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        while receiver.recv_many(&mut batch, BATCH_MAX).await > 0 {
+            write(&self.store, &self.node, Some(&self.allowances), &batch).await;
+            let ids: Vec<_> = batch.iter().map(|generation| generation.id.clone()).collect();
+            self.journal.forget(&ids);
+            progress.send_modify(|count| *count += ids.len() as u64);
+            batch.clear();
+        }
+    }
+}
+
+async fn try_write(
+    store: &Store,
+    node: &NodeId,
+    batch: &[Generation],
+) -> Result<store::settlement::Settled, LedgerError> {
+    let mut new_id = || TransferId::new(clock::random());
+    let mut tx = store.begin().await.map_err(LedgerError::Store)?;
+    let settled = store::settlement::settle(&mut tx, node, batch, &mut new_id, clock::now()).await?;
+    tx.commit()
+        .await
+        .map_err(|error: StoreError| LedgerError::Store(error))?;
+    Ok(settled)
+}
