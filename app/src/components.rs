@@ -12,6 +12,8 @@ pub mod layout;
 pub mod monogram;
 pub mod pager;
 pub mod price;
+#[cfg(feature = "ssr")]
+pub mod refund_form;
 pub mod rendered;
 #[cfg(feature = "ssr")]
 pub mod table;

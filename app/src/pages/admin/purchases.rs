@@ -3,6 +3,7 @@
 use super::admin;
 use crate::components::badge::{Badge, Tone};
 use crate::components::price::whole_cents;
+use crate::components::refund_form::RefundForm;
 use crate::components::table::{Listing, Row, cells, number, words};
 use crate::components::time::At;
 use crate::fail::Fail;
@@ -210,41 +211,23 @@ fn one(purchase: &Purchase, email: Option<&Email>, refundable: NanoUsd) -> impl 
         ("Payment", or_dash(purchase.payment.as_ref())),
     ]
     .map(|(name, value)| view! { <dt>{name}</dt> <dd>{value}</dd> });
-    let form = refundable.is_positive().then(|| refund_form(id.clone(), refundable));
+    let form = refundable.is_positive().then(|| {
+        view! {
+            <RefundForm
+                action=RefundFor::url()
+                purchase=id.clone()
+                most=refundable
+                consent="Yes, take the credits out of their balance"
+                testid="admin-refund"
+            />
+        }
+    });
     view! {
         <section class="card stack" data-testid="admin-purchase">
             <h2 class="break">"Purchase " <code class="small">{id}</code></h2>
             <dl class="facts">{facts}</dl>
             {form}
         </section>
-    }
-}
-
-fn refund_form(purchase: String, refundable: NanoUsd) -> impl IntoView {
-    view! {
-        <form class="fields narrow-fields" method="post" action=RefundFor::url()>
-            <input type="hidden" name="purchase" value=purchase/>
-            <div class="field">
-                <label for="refund-amount">"Give back"</label>
-                <div class="money-input">
-                    <input
-                        class="input"
-                        id="refund-amount"
-                        name="amount"
-                        inputmode="decimal"
-                        autocomplete="off"
-                        required=true
-                        value=refundable.to_decimal()
-                        data-testid="admin-refund-amount"
-                    />
-                </div>
-            </div>
-            <label class="check">
-                <input type="checkbox" name="confirmed" value="1" required=true data-testid="admin-refund-confirm"/>
-                "Yes, take the credits out of their balance"
-            </label>
-            <div><button class="button danger" data-testid="admin-refund-submit">"Refund"</button></div>
-        </form>
     }
 }
 

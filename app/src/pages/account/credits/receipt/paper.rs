@@ -3,6 +3,7 @@
 use super::super::refund::RequestRefund;
 use crate::components::fault::Notices;
 use crate::components::price::whole_cents;
+use crate::components::refund_form::RefundForm;
 use crate::components::rendered::Markup;
 use crate::components::time::At;
 use crate::fail::Fail;
@@ -162,29 +163,13 @@ fn give_back(purchase: &Purchase, refundable: NanoUsd) -> impl IntoView + use<> 
                 "Up to " <strong data-testid="refundable">{most.to_dollars()}</strong>
                 " of this purchase is unused and can go back the way it came. The fee is not refunded. The credits leave your balance at once."
             </p>
-            <form class="fields" method="post" action=RequestRefund::url()>
-                <input type="hidden" name="purchase" value=purchase.id.as_str().to_owned()/>
-                <div class="field narrow-fields">
-                    <label for="refund-amount">"Amount"</label>
-                    <div class="money-input">
-                        <input
-                            class="input"
-                            id="refund-amount"
-                            name="amount"
-                            inputmode="decimal"
-                            autocomplete="off"
-                            required=true
-                            value=most.to_decimal()
-                            data-testid="refund-amount"
-                        />
-                    </div>
-                </div>
-                <label class="check">
-                    <input type="checkbox" name="confirmed" value="1" required=true data-testid="refund-confirm"/>
-                    "Yes, take these credits out of my balance and send the money back"
-                </label>
-                <div><button class="button danger" data-testid="refund-submit">"Refund"</button></div>
-            </form>
+            <RefundForm
+                action=RequestRefund::url()
+                purchase=purchase.id.as_str().to_owned()
+                most
+                consent="Yes, take these credits out of my balance and send the money back"
+                testid="refund"
+            />
         </section>
     }
     .into_any()
