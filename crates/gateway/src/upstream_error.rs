@@ -56,6 +56,33 @@ const POLICY_WORDS: &[&str] = &[
     "moderation",
 ];
 
+/// What providers call their failures where they give no number.
+const NAMES: &[(&str, u16)] = &[
+    ("api_error", 500),
+    ("authentication_error", 401),
+    ("billing_error", 402),
+    ("content_filter", 400),
+    ("context_length_exceeded", 400),
+    ("insufficient_quota", 402),
+    ("internalServerException", 500),
+    ("invalid_api_key", 401),
+    ("invalid_prompt", 400),
+    ("invalid_request_error", 400),
+    ("modelStreamErrorException", 502),
+    ("modelTimeoutException", 504),
+    ("not_found_error", 404),
+    ("overloaded_error", 529),
+    ("permission_error", 403),
+    ("rate_limit_error", 429),
+    ("rate_limit_exceeded", 429),
+    ("request_too_large", 413),
+    ("server_error", 500),
+    ("serviceUnavailableException", 503),
+    ("throttlingException", 429),
+    ("timeout_error", 504),
+    ("validationException", 400),
+];
+
 /// Understands an HTTP answer other than success.
 #[must_use]
 pub fn from_status(status: u16, body: &[u8], retry_after_secs: Option<u64>) -> UpstreamError {
@@ -112,15 +139,34 @@ pub fn from_transport(failure: TransportFailure) -> UpstreamError {
 /// Understands an error event in the middle of a stream.
 #[must_use]
 pub fn from_event(data: &[u8]) -> UpstreamError {
-    let code = serde_json::from_slice::<serde_json::Value>(data).ok();
-    let status = code.as_ref().and_then(|value| {
+    let event = serde_json::from_slice::<serde_json::Value>(data).ok();
+    let status = event.as_ref().and_then(|value| {
         let error = value.get("error").unwrap_or(value);
-        error.get("code").or_else(|| error.get("status"))?.as_u64()
+        let said = ["code", "status", "type"]
+            .into_iter()
+            .filter_map(|name| error.get(name));
+        said.filter_map(|said| match said {
+            serde_json::Value::String(name) => from_name(name),
+            number => u16::try_from(number.as_u64()?).ok(),
+        })
+        .find(|status| (400..600).contains(status))
     });
-    let status = status
-        .and_then(|status| u16::try_from(status).ok())
-        .filter(|status| (400..600).contains(status));
     from_status(status.unwrap_or(502), data, None)
+}
+
+/// Understands a failure that has a name of its own beside its data.
+#[must_use]
+pub fn from_named_event(name: &str, data: &[u8]) -> UpstreamError {
+    let error = from_status(from_name(name).unwrap_or(502), data, None);
+    UpstreamError {
+        provider_code: error.provider_code.or_else(|| Some(clean(name))),
+        ..error
+    }
+}
+
+fn from_name(name: &str) -> Option<u16> {
+    let known = NAMES.iter().find(|(known, _)| *known == name);
+    known.map(|(_, status)| *status)
 }
 
 /// The message and code of an error body in any of the usual shapes; HTML is reduced to a remark.
@@ -231,6 +277,30 @@ mod tests {
         check(503, "", ErrorType::ProviderOverloaded, 503, true);
         check(529, "", ErrorType::ProviderOverloaded, 503, true);
         check(504, "", ErrorType::Timeout, 504, true);
+    }
+
+    #[test]
+    fn events_are_understood_by_number_or_name() {
+        let kind = |data: &str| from_event(data.as_bytes()).kind;
+        assert_eq!(
+            kind(r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#),
+            ErrorType::ProviderOverloaded
+        );
+        assert_eq!(
+            kind(r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}"#),
+            ErrorType::RateLimitExceeded
+        );
+        assert_eq!(
+            kind(r#"{"type":"error","code":"rate_limit_exceeded","message":"x"}"#),
+            ErrorType::RateLimitExceeded
+        );
+        assert_eq!(kind(r#"{"error":"model gone"}"#), ErrorType::ProviderUnavailable);
+        let named = from_named_event("throttlingException", br#"{"message":"Too many"}"#);
+        assert_eq!(
+            (named.kind, named.message.as_str()),
+            (ErrorType::RateLimitExceeded, "Too many")
+        );
+        assert_eq!(named.provider_code.as_deref(), Some("throttlingException"));
     }
 
     #[test]
