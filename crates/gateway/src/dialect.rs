@@ -171,6 +171,37 @@ impl Decoder {
     /// Understands one event and adds what it says to `out`: nothing, one thing, or several in order.
     pub fn event(&mut self, name: Option<&str>, data: &Bytes, out: &mut VecDeque<Decoded>) -> Result<(), NotAChunk> {
         let before = out.len();
+        self.understand(name, data, out)?;
+        self.hide(out, before);
+        Ok(())
+    }
+
+    /// Understands a body of JSON from a provider that ignored that a stream was wanted, where the dialect has one form
+    /// for both.
+    pub fn whole(&mut self, data: &Bytes, out: &mut VecDeque<Decoded>) -> Result<(), NotAChunk> {
+        match &mut self.state {
+            State::OpenaiChat => {
+                let before = out.len();
+                let decoded = openai::decode(data)?;
+                out.push_back(Decoded { whole: true, ..decoded });
+                self.hide(out, before);
+                Ok(())
+            }
+            State::Gemini(_) if data.starts_with(b"[") => {
+                let chunks: Vec<&serde_json::value::RawValue> = serde_json::from_slice(data).map_err(|_| NotAChunk)?;
+                let mut chunks = chunks.into_iter().map(|chunk| data.slice_ref(chunk.get().as_bytes()));
+                chunks.try_for_each(|chunk| self.event(None, &chunk, out))
+            }
+            State::Gemini(_) | State::Ollama(_) => self.event(None, data, out),
+            State::OpenaiResponses(_)
+            | State::AnthropicMessages(_)
+            | State::BedrockConverse(_)
+            | State::CohereV2(_)
+            | State::Other => Err(NotAChunk),
+        }
+    }
+
+    fn understand(&mut self, name: Option<&str>, data: &Bytes, out: &mut VecDeque<Decoded>) -> Result<(), NotAChunk> {
         match &mut self.state {
             State::OpenaiChat => out.push_back(openai_event(name, data)?),
             State::OpenaiResponses(decoder) => decoder.event(data, out)?,
@@ -181,11 +212,14 @@ impl Decoder {
             State::Ollama(decoder) => decoder.event(data, out)?,
             State::Other => return Err(NotAChunk),
         }
+        Ok(())
+    }
+
+    fn hide(&self, out: &mut VecDeque<Decoded>, before: usize) {
         if self.hides_reasoning {
             let pieces = out.range_mut(before..).flat_map(|decoded| &mut decoded.choices);
             pieces.for_each(hidden::hide);
         }
-        Ok(())
     }
 }
 

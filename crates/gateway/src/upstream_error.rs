@@ -139,7 +139,7 @@ pub fn from_transport(failure: TransportFailure) -> UpstreamError {
 /// Understands an error event in the middle of a stream.
 #[must_use]
 pub fn from_event(data: &[u8]) -> UpstreamError {
-    let event = serde_json::from_slice::<serde_json::Value>(data).ok();
+    let event = parse(data);
     let status = event.as_ref().and_then(|value| {
         let error = value.get("error").unwrap_or(value);
         let said = ["code", "status", "type"]
@@ -169,10 +169,18 @@ fn from_name(name: &str) -> Option<u16> {
     known.map(|(_, status)| *status)
 }
 
+/// Some put the one error in a list.
+fn parse(body: &[u8]) -> Option<serde_json::Value> {
+    match serde_json::from_slice(body).ok()? {
+        serde_json::Value::Array(mut all) if !all.is_empty() => Some(all.swap_remove(0)),
+        value => Some(value),
+    }
+}
+
 /// The message and code of an error body in any of the usual shapes; HTML is reduced to a remark.
 fn read(body: &[u8]) -> (String, Option<String>) {
     let text = String::from_utf8_lossy(body);
-    let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) else {
+    let Some(value) = parse(body) else {
         let is_text = !text.trim_start().starts_with('<') && !text.trim().is_empty();
         return (
             if is_text {

@@ -117,6 +117,9 @@ fn block<'a>(message: &Message<'a>, part: &Part<'a>) -> Result<Json<'a>, Inexpre
         Content::Text(text) | Content::Refusal(text) => {
             Json::object([("type", "text".into()), ("text", Json::raw(text.clone()))])
         }
+        Content::Image { .. } if message.role == Role::Assistant => {
+            return refuse("is an image, which can't be given back here");
+        }
         Content::Image { source, .. } => Json::object([("type", "image".into()), ("source", source_of(source))]),
         Content::File { name, source } => {
             let source = document(source).ok_or_else(|| {

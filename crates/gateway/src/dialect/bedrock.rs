@@ -20,12 +20,19 @@ const FORMAT: &str = super::anthropic::FORMAT;
 
 const TAKEN: &[&str] = &["stop", "temperature", "top_k", "top_p"];
 const ID_CHARS_MAX: usize = 64;
+/// Families that take marks of what to cache; others refuse them.
+const CACHING: &[&str] = &["claude", "nova"];
 
 pub(super) fn encode(request: &ChatRequest, endpoint: &Endpoint, cap: Option<u64>) -> Result<Call, Inexpressible> {
     let parameters = Parameters::of(request, endpoint, cap, TAKEN)?;
     parameters.only_text()?;
-    let messages = conversation::parse(request)?;
+    let mut messages = conversation::parse(request)?;
     let model = endpoint.provider_model_id.as_str();
+    let caches = CACHING.iter().any(|family| model.contains(family));
+    if !caches {
+        let parts = messages.iter_mut().flat_map(|message| &mut message.parts);
+        parts.for_each(|part| part.cache = None);
+    }
     let thinking = if model.contains("claude") {
         Thinking::of(&parameters, model)?
     } else {
@@ -35,16 +42,19 @@ pub(super) fn encode(request: &ChatRequest, endpoint: &Endpoint, cap: Option<u64
         )?;
         Thinking::Unsaid
     };
-    let body = Json::object([("messages", turns(&messages, &parameters)?)])
-        .unless_empty("system", system(&messages)?)
-        .unless_empty("inferenceConfig", inference(&parameters, &thinking)?)
-        .unless_empty("toolConfig", tools(&parameters, &thinking)?)
-        .unless_empty(
-            "additionalModelRequestFields",
-            additional(&parameters, &thinking, model)?,
-        )
-        .and("outputConfig", output(&parameters))
-        .and("serviceTier", service_tier(&parameters)?);
+    let body = Json::object([(
+        "messages",
+        turns(&messages, caches && parameters.says("cache_control"))?,
+    )])
+    .unless_empty("system", system(&messages)?)
+    .unless_empty("inferenceConfig", inference(&parameters, &thinking)?)
+    .unless_empty("toolConfig", tools(&parameters, &thinking, caches)?)
+    .unless_empty(
+        "additionalModelRequestFields",
+        additional(&parameters, &thinking, model)?,
+    )
+    .and("outputConfig", output(&parameters))
+    .and("serviceTier", service_tier(&parameters)?);
     let path = format!("/model/{}/converse-stream", path_segment(model));
     Ok(Call::new(path, body.to_bytes()))
 }
@@ -65,7 +75,7 @@ fn system<'a>(messages: &[Message<'a>]) -> Result<Json<'a>, Inexpressible> {
     Ok(Json::List(blocks))
 }
 
-fn turns<'a>(messages: &[Message<'a>], parameters: &Parameters<'a>) -> Result<Json<'a>, Inexpressible> {
+fn turns<'a>(messages: &[Message<'a>], caches_all: bool) -> Result<Json<'a>, Inexpressible> {
     let mut turns = Turns::default();
     for message in messages {
         match message.role {
@@ -75,7 +85,7 @@ fn turns<'a>(messages: &[Message<'a>], parameters: &Parameters<'a>) -> Result<Js
             Role::Assistant => turns.say("assistant", answer(message)?),
         }
     }
-    if let (true, Some(last)) = (parameters.says("cache_control"), turns.last_mut()) {
+    if let (true, Some(last)) = (caches_all, turns.last_mut()) {
         last.push(cache_point(None));
     }
     Ok(turns.finish("content"))
@@ -94,6 +104,12 @@ fn blocks<'a>(message: &Message<'a>) -> Result<Vec<Json<'a>>, Inexpressible> {
 /// A block, and a point up to which to cache where the caller marked one.
 fn block<'a>(message: &Message<'a>, part: &Part<'a>) -> Result<Vec<Json<'a>>, Inexpressible> {
     let block = match &part.content {
+        Content::Image { .. } if message.role == Role::Assistant => {
+            return Err(cannot(
+                message.part_field(part),
+                "is an image, which can't be given back here",
+            ));
+        }
         Content::Text(text) | Content::Refusal(text) => Json::object([("text", Json::Raw(text.clone()))]),
         Content::Image { source, .. } => media("image", message, part, source, None)?,
         Content::Video(source) => media("video", message, part, source, None)?,
@@ -269,8 +285,12 @@ fn additional<'a>(parameters: &Parameters<'a>, thinking: &Thinking, model: &str)
     Ok(thinking.write(fields, None, parameters.reasoning.exclude))
 }
 
-fn tools<'a>(parameters: &Parameters<'a>, thinking: &Thinking) -> Result<Json<'a>, Inexpressible> {
-    let mut tools: Vec<Json<'a>> = parameters.tools.iter().flat_map(described).collect();
+fn tools<'a>(parameters: &Parameters<'a>, thinking: &Thinking, caches: bool) -> Result<Json<'a>, Inexpressible> {
+    let mut tools: Vec<Json<'a>> = parameters
+        .tools
+        .iter()
+        .flat_map(|tool| described(tool, caches))
+        .collect();
     let mut choice = parameters.choice.clone();
     let answer = match &parameters.format {
         Format::Text => None,
@@ -317,10 +337,10 @@ fn tools<'a>(parameters: &Parameters<'a>, thinking: &Thinking) -> Result<Json<'a
     Ok(Json::object([("tools", Json::List(tools))]).and("toolChoice", choice))
 }
 
-fn described<'a>(tool: &Tool<'a>) -> Vec<Json<'a>> {
+fn described<'a>(tool: &Tool<'a>, caches: bool) -> Vec<Json<'a>> {
     let schema = Json::raw(tool.parameters.unwrap_or(r#"{"type":"object","properties":{}}"#));
     let specified = specified(tool.name.clone(), tool.description.clone(), schema, tool.strict);
-    let point = tool.cache.map(|cache| cache_point(Some(cache)));
+    let point = tool.cache.filter(|_| caches).map(|cache| cache_point(Some(cache)));
     std::iter::once(specified).chain(point).collect()
 }
 

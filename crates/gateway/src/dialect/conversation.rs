@@ -93,10 +93,20 @@ pub(super) fn parse(request: &ChatRequest) -> Result<Vec<Message<'_>>, Inexpress
         .collect()
 }
 
-impl Message<'_> {
+impl<'a> Message<'a> {
     /// The name of a member of this message in the request, for errors.
     pub fn field(&self, rest: &str) -> String {
         format!("messages[{}]{rest}", self.at)
+    }
+
+    /// All that was thought, as far as it can be read.
+    pub fn thinking(&self) -> Option<Cow<'a, str>> {
+        if self.reasoning_text.is_some() {
+            return self.reasoning_text.clone();
+        }
+        let texts = self.reasoning.iter().filter_map(|detail| detail.text.as_deref());
+        let all: String = texts.collect();
+        (!all.is_empty()).then(|| all.into())
     }
 
     pub fn part_field(&self, part: &Part<'_>) -> String {
@@ -177,6 +187,8 @@ struct RawPart<'a> {
     cache_control: Option<&'a RawValue>,
     #[serde(borrow, default)]
     prompt_cache_breakpoint: Option<&'a RawValue>,
+    #[serde(default)]
+    text_offset: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -231,7 +243,9 @@ impl<'a> RawMessage<'a> {
             parts.push(Part::new(None, Content::Refusal(refusal.get().into())));
         }
         for image in self.images.unwrap_or_default() {
-            parts.push(image.understood(None, &field(".images"))?);
+            let after = image.text_offset;
+            let image = image.understood(None, &field(".images"))?;
+            insert(&mut parts, image, after);
         }
         let calls = self.tool_calls.unwrap_or_default().into_iter().enumerate();
         let tool_calls = calls.map(|(place, call)| call.understood(&field(&format!(".tool_calls[{place}]"))));
@@ -402,6 +416,28 @@ pub(super) fn unquoted(raw: &str) -> Cow<'_, str> {
     serde_json::from_str::<Borrowed<'_>>(raw).map_or(Cow::Borrowed(""), |text| text.0)
 }
 
+/// Puts an image after so many characters of text, where the model had put it; at the end when that is not known.
+fn insert<'a>(parts: &mut Vec<Part<'a>>, image: Part<'a>, after: Option<usize>) {
+    let mut left = after.unwrap_or(usize::MAX);
+    for place in 0..parts.len() {
+        let Content::Text(text) = &parts[place].content else {
+            continue;
+        };
+        let text = unquoted(text);
+        let characters = text.chars().count();
+        if left < characters {
+            let (head, tail): (String, String) = (text.chars().take(left).collect(), text.chars().skip(left).collect());
+            let tail = Part::new(None, Content::Text(super::json::quoted(&tail).into()));
+            parts[place].content = Content::Text(super::json::quoted(&head).into());
+            parts.insert(place + 1, tail);
+            parts.insert(place + 1, image);
+            return;
+        }
+        left -= characters;
+    }
+    parts.push(image);
+}
+
 /// Who speaks, for providers that have no field for it: `{name}: {text}`.
 fn prefix(parts: &mut [Part<'_>], name: &str) {
     let first = parts.iter_mut().find_map(|part| match &mut part.content {
@@ -433,6 +469,30 @@ mod tests {
             panic!()
         };
         assert_eq!(text, r#""Ada: h\u00e9""#);
+    }
+
+    #[test]
+    fn images_go_back_to_where_they_stood() {
+        let request = request(
+            r#"[{"role":"assistant","content":"é and more","images":[
+                {"type":"image_url","image_url":{"url":"https://x/1"},"text_offset":2},
+                {"type":"image_url","image_url":{"url":"https://x/2"},"text_offset":10},
+                {"type":"image_url","image_url":{"url":"https://x/3"}}]}]"#,
+        );
+        let messages = parse(&request).unwrap();
+        let parts = messages[0].parts.iter().map(|part| match &part.content {
+            Content::Text(text) => text.to_string(),
+            Content::Image {
+                source: Source::Url(url),
+                ..
+            } => url.to_string(),
+            other => panic!("{other:?}"),
+        });
+        let parts: Vec<String> = parts.collect();
+        assert_eq!(
+            parts,
+            ["\"é \"", "https://x/1", "\"and more\"", "https://x/2", "https://x/3"]
+        );
     }
 
     #[test]

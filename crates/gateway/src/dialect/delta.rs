@@ -3,6 +3,7 @@
 use super::json::{Json, quote, quoted};
 use crate::openai::{Decoded, Piece};
 use bytes::Bytes;
+use serde::Serializer as _;
 use std::ops::Range;
 
 /// One piece in the making. Texts are JSON strings with their quotes, taken over byte for byte.
@@ -101,12 +102,12 @@ impl Delta {
     pub fn image(mut self, media_type: &str, base64: &str, index: u64, after: u64) -> Self {
         self.open("images");
         self.body
-            .extend_from_slice(br#"[{"type":"image_url","image_url":{"url":"data:"#);
-        self.body.extend_from_slice(media_type.as_bytes());
-        self.body.extend_from_slice(b";base64,");
-        self.body.extend_from_slice(base64.as_bytes());
+            .extend_from_slice(br#"[{"type":"image_url","image_url":{"url":"#);
+        let url = format_args!("data:{media_type};base64,{base64}");
+        // Writing text to memory can't fail.
+        let _ = serde_json::Serializer::new(&mut self.body).collect_str(&url);
         self.body
-            .extend_from_slice(format!(r#""}},"index":{index},"text_offset":{after}}}]"#).as_bytes());
+            .extend_from_slice(format!(r#"}},"index":{index},"text_offset":{after}}}]"#).as_bytes());
         self
     }
 

@@ -272,6 +272,7 @@ fn tools<'a>(parameters: &Parameters<'a>) -> Option<Json<'a>> {
 
 fn tool_config<'a>(parameters: &Parameters<'a>) -> Option<Json<'a>> {
     let (mode, only) = match &parameters.choice {
+        _ if parameters.tools.is_empty() => return None,
         Choice::Unsaid => return None,
         Choice::Auto => ("AUTO", None),
         Choice::None => ("NONE", None),

@@ -82,18 +82,17 @@ fn said<'a>(messages: &[Message<'a>]) -> Result<Json<'a>, Inexpressible> {
                 ("name", call.name.clone().into()),
                 ("arguments", Json::Raw(call.arguments.clone())),
             ]);
-            Json::object([("function", function)])
+            Json::object([("id", call.id.clone().into()), ("function", function)])
         });
-        let thinking = message
-            .reasoning_text
-            .clone()
-            .filter(|_| message.role == Role::Assistant);
+        let thinking = message.thinking().filter(|_| message.role == Role::Assistant);
+        let answered = Some(message.tool_call_id.clone()).filter(|id| !id.is_empty());
         said.push(
             Json::object([("role", role.into()), ("content", text)])
                 .unless_empty("images", Json::List(images))
                 .and("thinking", thinking)
                 .unless_empty("tool_calls", Json::List(calls.collect()))
-                .and("tool_name", names.get(&message.tool_call_id).cloned()),
+                .and("tool_name", names.get(&message.tool_call_id).cloned())
+                .and("tool_call_id", answered),
         );
     }
     Ok(Json::List(said))

@@ -146,7 +146,7 @@ fn answer<'a>(message: &Message<'a>, own: &str) -> Result<Vec<Json<'a>>, Inexpre
     }));
     let own: Vec<&Detail<'a>> = message.reasoning.iter().filter(|detail| detail.is_of(own)).collect();
     let placed = own
-        .chunk_by(|one, next| one.index == next.index && one.id == next.id)
+        .chunk_by(|one, next| one.index.is_some() && one.index == next.index || one.id.is_some() && one.id == next.id)
         .filter_map(|item| Some((item.first()?.index, thought(item)?)));
     Ok(reasoning::interleaved(placed.collect(), others))
 }

@@ -143,7 +143,11 @@ impl NativeUsage {
         let completion = self.output_tokens.unwrap_or(0);
         let thinking = self.output_tokens_details.unwrap_or_default().thinking_tokens;
         Usage {
-            prompt: self.input_tokens.unwrap_or(0) + cache_read + cache_write,
+            prompt: self
+                .input_tokens
+                .unwrap_or(0)
+                .saturating_add(cache_read)
+                .saturating_add(cache_write),
             completion,
             reasoning: thinking.unwrap_or(0).min(completion),
             cache_read,

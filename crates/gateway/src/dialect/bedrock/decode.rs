@@ -4,7 +4,7 @@ use super::FORMAT;
 use crate::dialect::conversation::unquoted;
 use crate::dialect::delta::{Delta, url_citation};
 use crate::dialect::json::Json;
-use crate::dialect::{ANSWER_TOOL, reasoning};
+use crate::dialect::{ANSWER_TOOL, done, reasoning};
 use crate::openai::{self, Decoded, NotAChunk};
 use crate::upstream_error;
 use bytes::Bytes;
@@ -126,9 +126,11 @@ struct NativeUsage {
 
 impl NativeUsage {
     fn normalised(&self) -> Usage {
-        let cached = self.cache_read_input_tokens + self.cache_write_input_tokens;
+        let cached = self
+            .cache_read_input_tokens
+            .saturating_add(self.cache_write_input_tokens);
         Usage {
-            prompt: self.input_tokens + cached,
+            prompt: self.input_tokens.saturating_add(cached),
             completion: self.output_tokens,
             cache_read: self.cache_read_input_tokens,
             cache_write: self.cache_write_input_tokens,
@@ -157,10 +159,13 @@ impl Decoder {
             "contentBlockDelta" => out.extend(event.delta.and_then(|delta| self.change(at, &delta))),
             "contentBlockStop" => out.extend(self.close(at)),
             "messageStop" => out.extend(event.stop_reason.map(|reason| self.end(&reason))),
-            "metadata" => out.extend(event.usage.map(|usage| Decoded {
-                usage: Some(usage.normalised()),
-                ..Decoded::default()
-            })),
+            "metadata" => {
+                out.push_back(Decoded {
+                    usage: event.usage.map(|usage| usage.normalised()),
+                    ..Decoded::default()
+                });
+                out.push_back(done());
+            }
             // `messageStart`, and whatever comes to be.
             _ => {}
         }

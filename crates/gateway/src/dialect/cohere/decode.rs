@@ -196,7 +196,10 @@ impl Decoder {
                 let citation = message.and_then(|message| object::<Citation<'_>>(message.citations));
                 self.cite(citation, out);
             }
-            "message-end" => out.extend(event.delta.map(|delta| self.end(delta))),
+            "message-end" => {
+                out.extend(event.delta.map(|delta| self.end(delta)));
+                out.push_back(done());
+            }
             // An error has no type of its own.
             "" => out.push_back(failed(data)),
             _ => {}
@@ -252,13 +255,9 @@ impl Decoder {
             return failed(format!(r#"{{"error":{}}}"#, error.get()).as_bytes());
         }
         let usage = delta.usage.map(NativeUsage::normalised);
-        let reason = match openai::finish_reason(&native.to_lowercase()) {
-            "stop" => openai::finish_reason(&native),
-            reason => reason,
-        };
         Decoded {
             usage,
-            ..self.delta().finished(&native, reason)
+            ..self.delta().finished(&native, openai::finish_reason(&native))
         }
     }
 

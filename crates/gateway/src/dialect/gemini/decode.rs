@@ -192,10 +192,10 @@ struct NativeUsage {
 
 impl NativeUsage {
     fn normalised(&self, images: u64) -> Usage {
-        let prompt = self.prompt_token_count + self.tool_use_prompt_token_count;
+        let prompt = self.prompt_token_count.saturating_add(self.tool_use_prompt_token_count);
         Usage {
             prompt,
-            completion: self.candidates_token_count + self.thoughts_token_count,
+            completion: self.candidates_token_count.saturating_add(self.thoughts_token_count),
             reasoning: self.thoughts_token_count,
             cache_read: self.cached_content_token_count.min(prompt),
             cache_write: 0,

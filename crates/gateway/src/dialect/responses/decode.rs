@@ -29,6 +29,7 @@ pub(in crate::dialect) struct Decoder {
 #[derive(Debug)]
 enum Item {
     Reasoning {
+        id: Option<String>,
         /// Of the part of the summary that was told last.
         part: Option<u64>,
     },
@@ -234,7 +235,8 @@ impl Decoder {
     fn open(&mut self, at: u64, item: &RawItem<'_>) -> Option<Decoded> {
         match item.kind.as_ref() {
             "reasoning" => {
-                self.items.insert(at, Item::Reasoning { part: None });
+                let id = item.id.as_deref().map(str::to_owned);
+                self.items.insert(at, Item::Reasoning { id, part: None });
                 None
             }
             "function_call" => {
@@ -271,7 +273,7 @@ impl Decoder {
     }
 
     fn close_reasoning(&mut self, at: u64, item: &RawItem<'_>, out: &mut VecDeque<Decoded>) {
-        let was_told = matches!(self.items.get(&at), Some(Item::Reasoning { part: Some(_) }));
+        let was_told = matches!(self.items.get(&at), Some(Item::Reasoning { part: Some(_), .. }));
         let untold = item.summary.iter().flatten().filter(|_| !was_told);
         for (part, text) in (0..).zip(untold.filter_map(|part| part.text)) {
             if text.get().len() > 2 {
@@ -298,15 +300,17 @@ impl Decoder {
 
     /// Parts of a summary are paragraphs.
     fn summary(&mut self, at: u64, part: u64, raw: &str) -> Decoded {
-        let told = match self.items.get_mut(&at) {
-            Some(Item::Reasoning { part: told }) => told.replace(part),
-            _ => Some(part),
+        let (id, told) = match self.items.get_mut(&at) {
+            Some(Item::Reasoning { id, part: told }) => (id.clone(), told.replace(part)),
+            _ => (None, Some(part)),
         };
         let raw = match told {
             Some(told) if told != part => Cow::Owned(format!("\"\\n\\n{}", &raw[1..])),
             _ => Cow::Borrowed(raw),
         };
-        let detail = reasoning::entry("summary", &raw, &self.format, at).into_text();
+        let detail = reasoning::entry("summary", &raw, &self.format, at)
+            .and("id", id)
+            .into_text();
         self.delta().reasoning(&raw, Json::raw(detail)).decoded()
     }
 
