@@ -66,7 +66,7 @@ impl Choice {
                     }
                     ("reasoning_content", _) => {}
                     ("reasoning_details", Value::Array(details)) => {
-                        details.into_iter().for_each(|detail| self.detail(detail))
+                        details.into_iter().for_each(|detail| self.detail(detail));
                     }
                     (_, value) => append(&mut self.message, &name, value),
                 }

@@ -3,6 +3,7 @@
 //!
 //! A provider is a row of the catalog; a dialect is code, and every place that depends on it matches all of them.
 
+mod answer_tool;
 mod anthropic;
 mod bedrock;
 mod cohere;
@@ -75,9 +76,6 @@ enum State {
     Ollama(Box<ollama::Decoder>),
     Other,
 }
-
-/// The tool whose arguments are the answer, for providers that can only be held to a schema by a tool.
-const ANSWER_TOOL: &str = "tollway_json_answer";
 
 /// The dialect an endpoint speaks.
 #[must_use]

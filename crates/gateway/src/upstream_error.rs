@@ -83,22 +83,28 @@ const NAMES: &[(&str, u16)] = &[
     ("validationException", 400),
 ];
 
+/// Words by which a provider refuses the house's key with status 400.
+const KEY_WORDS: &[&str] = &["api key not valid", "api key expired"];
+
 /// Understands an HTTP answer other than success.
 #[must_use]
 pub fn from_status(status: u16, body: &[u8], retry_after_secs: Option<u64>) -> UpstreamError {
     let (message, provider_code) = read(body);
     let lower = message.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    let cooldown = |secs: u64| retry_after_secs.unwrap_or(secs).min(COOLDOWN_SECS_MAX);
+    let hint = retry_after_secs.or_else(|| retry_delay_secs(body));
+    let cooldown = |secs: u64| hint.unwrap_or(secs).min(COOLDOWN_SECS_MAX);
     let (kind, answer, elsewhere, cooldown_secs) = match status {
         400 | 413 | 422 if says(CONTEXT_WORDS) => (ErrorType::ContextLengthExceeded, 400, true, 0),
         400 | 403 if says(POLICY_WORDS) => (ErrorType::ContentPolicyViolation, 400, false, 0),
+        400 if says(KEY_WORDS) => (ErrorType::ProviderUnavailable, 502, true, cooldown(60)),
         // The house's own key or balance at the provider: never the caller's fault.
         401..=403 => (ErrorType::ProviderUnavailable, 502, true, cooldown(60)),
         404 => (ErrorType::ProviderUnavailable, 502, true, cooldown(60)),
         408 | 504 | 524 => (ErrorType::Timeout, 504, true, cooldown(5)),
         413 => (ErrorType::PayloadTooLarge, 413, true, 0),
-        422 => (ErrorType::Unprocessable, 422, false, 0),
+        422 | 498 | 499 => (ErrorType::Unprocessable, 422, false, 0),
+        424 => (ErrorType::Unprocessable, 422, true, 0),
         429 => (ErrorType::RateLimitExceeded, 429, true, cooldown(10)),
         503 | 529 => (ErrorType::ProviderOverloaded, 503, true, cooldown(5)),
         500..=599 => (ErrorType::ProviderUnavailable, 502, true, cooldown(5)),
@@ -167,6 +173,15 @@ pub fn from_named_event(name: &str, data: &[u8]) -> UpstreamError {
 fn from_name(name: &str) -> Option<u16> {
     let known = NAMES.iter().find(|(known, _)| *known == name);
     known.map(|(_, status)| *status)
+}
+
+/// When to come back, where a provider says so in the error's details: `"retryDelay": "34.5s"`.
+fn retry_delay_secs(body: &[u8]) -> Option<u64> {
+    let value = parse(body)?;
+    let mut details = value.get("error")?.get("details")?.as_array()?.iter();
+    let delay = details.find_map(|detail| detail.get("retryDelay")?.as_str())?;
+    let whole = delay.strip_suffix('s')?.split('.').next()?;
+    whole.parse::<u64>().ok()?.checked_add(1)
 }
 
 /// Some put the one error in a list.
@@ -260,6 +275,15 @@ mod tests {
             false,
         );
         check(
+            400,
+            &message("API key not valid. Please pass a valid API key."),
+            ErrorType::ProviderUnavailable,
+            502,
+            true,
+        );
+        check(424, "", ErrorType::Unprocessable, 422, true);
+        check(498, "", ErrorType::Unprocessable, 422, false);
+        check(
             401,
             &message("Incorrect API key"),
             ErrorType::ProviderUnavailable,
@@ -331,5 +355,8 @@ mod tests {
     fn a_hint_is_believed_within_limits() {
         assert_eq!(from_status(429, b"", Some(30)).cooldown_secs, 30);
         assert_eq!(from_status(429, b"", Some(90_000)).cooldown_secs, COOLDOWN_SECS_MAX);
+        let body = br#"[{"error":{"code":429,"message":"Quota","details":[{"@type":"x"},{"retryDelay":"34.07s"}]}}]"#;
+        let error = from_status(429, body, None);
+        assert_eq!((error.cooldown_secs, error.message.as_str()), (35, "Quota"));
     }
 }

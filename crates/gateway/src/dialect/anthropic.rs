@@ -10,7 +10,7 @@ use super::json::Json;
 use super::parameters::{Choice, Format, Parameters, Tool};
 use super::reasoning;
 use super::turns::{Turns, path_segment, safe_id};
-use super::{ANSWER_TOOL, Call, Inexpressible, cannot};
+use super::{Call, Inexpressible, answer_tool, cannot};
 use crate::request::ChatRequest;
 use base64::Engine;
 use domain::catalog::{Endpoint, Provider};
@@ -51,7 +51,7 @@ pub(super) fn encode(
         .and("cache_control", parameters.raw("cache_control"))
         .and("service_tier", service_tier(&parameters)?)
         .and("metadata", user.map(|user| Json::object([("user_id", user.into())])));
-    let body = tools(body, &parameters, &thinking)?;
+    let body = tools(body, &parameters, thinking)?;
     let body = thinking.sampling(body, &parameters)?;
     let body = thinking.write(body, schema(&parameters), parameters.reasoning.exclude);
     let uses_files = messages.iter().flat_map(|message| &message.parts).any(is_uploaded);
@@ -236,48 +236,23 @@ fn schema<'a>(parameters: &Parameters<'a>) -> Option<Json<'a>> {
 }
 
 /// The caller's tools, and one to answer with where JSON is wanted and the endpoint knows no other way.
-fn tools<'a>(body: Json<'a>, parameters: &Parameters<'a>, thinking: &Thinking) -> Result<Json<'a>, Inexpressible> {
-    let mut tools: Vec<Json<'a>> = parameters
-        .tools
-        .iter()
-        .map(|tool| described(tool, parameters.has_schemas()))
-        .collect();
-    let mut choice = parameters.choice.clone();
-    let answer = match &parameters.format {
-        Format::Text => None,
-        Format::JsonObject => Some(Json::raw(r#"{"type":"object"}"#)),
-        Format::JsonSchema(_) if parameters.has_schemas() => None,
-        Format::JsonSchema(schema) => Some(Json::raw(schema.schema.get())),
-    };
-    if let (Some(schema), Choice::Unsaid | Choice::Auto | Choice::None) = (answer, &choice) {
-        if thinking.is_on() {
-            return Err(cannot(
-                "response_format",
-                "can't be kept to by this provider while the model reasons",
-            ));
-        }
-        if matches!(choice, Choice::None) {
-            tools.clear();
-        }
-        choice = if tools.is_empty() {
-            Choice::Function(ANSWER_TOOL.into())
-        } else {
-            Choice::Required
-        };
-        tools.push(answer_tool(schema));
-    }
-    if thinking.is_on() && matches!(choice, Choice::Required | Choice::Function(_)) {
-        return Err(cannot(
-            "tool_choice",
-            "can't be forced at this provider while the model reasons",
-        ));
-    }
+fn tools<'a>(body: Json<'a>, parameters: &Parameters<'a>, thinking: Thinking) -> Result<Json<'a>, Inexpressible> {
+    let offer = answer_tool::offer(parameters, thinking.is_on())?;
+    let own = parameters.tools.iter().filter(|_| offer.has_own);
+    let mut tools: Vec<Json<'a>> = own.map(|tool| described(tool, parameters.has_schemas())).collect();
+    tools.extend(offer.answer.map(|schema| {
+        Json::object([
+            ("name", answer_tool::NAME.into()),
+            ("description", answer_tool::DESCRIPTION.into()),
+            ("input_schema", schema),
+        ])
+    }));
     if tools.is_empty() {
         return Ok(body);
     }
     Ok(body
         .with("tools", Json::List(tools))
-        .and("tool_choice", tool_choice(&choice, parameters.parallel)))
+        .and("tool_choice", tool_choice(&offer.choice, parameters.parallel)))
 }
 
 fn described<'a>(tool: &Tool<'a>, has_schemas: bool) -> Json<'a> {
@@ -289,14 +264,6 @@ fn described<'a>(tool: &Tool<'a>, has_schemas: bool) -> Json<'a> {
         )
         .and("strict", tool.strict.filter(|_| has_schemas))
         .and("cache_control", tool.cache.map(Json::raw))
-}
-
-fn answer_tool(schema: Json<'_>) -> Json<'_> {
-    Json::object([
-        ("name", ANSWER_TOOL.into()),
-        ("description", "Gives the answer. Its input is the whole answer.".into()),
-        ("input_schema", schema),
-    ])
 }
 
 fn tool_choice<'a>(choice: &Choice<'a>, parallel: Option<bool>) -> Option<Json<'a>> {

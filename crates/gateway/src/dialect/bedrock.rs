@@ -10,7 +10,7 @@ use super::json::Json;
 use super::parameters::{Choice, Format, Parameters, Tool};
 use super::reasoning;
 use super::turns::{Turns, media_type_of, path_segment, safe_id};
-use super::{ANSWER_TOOL, Call, Inexpressible, cannot};
+use super::{Call, Inexpressible, answer_tool, cannot};
 use crate::request::ChatRequest;
 use domain::catalog::Endpoint;
 use std::borrow::Cow;
@@ -42,6 +42,15 @@ pub(super) fn encode(request: &ChatRequest, endpoint: &Endpoint, cap: Option<u64
         )?;
         Thinking::Unsaid
     };
+    let has_calls = messages
+        .iter()
+        .any(|message| message.role == Role::Tool || !message.tool_calls.is_empty());
+    if has_calls && parameters.tools.is_empty() {
+        return Err(cannot(
+            "tools",
+            "must be given again beside earlier calls of tools at this provider",
+        ));
+    }
     let body = Json::object([(
         "messages",
         turns(&messages, caches && parameters.says("cache_control"))?,
@@ -286,48 +295,19 @@ fn additional<'a>(parameters: &Parameters<'a>, thinking: &Thinking, model: &str)
 }
 
 fn tools<'a>(parameters: &Parameters<'a>, thinking: &Thinking, caches: bool) -> Result<Json<'a>, Inexpressible> {
-    let mut tools: Vec<Json<'a>> = parameters
-        .tools
-        .iter()
-        .flat_map(|tool| described(tool, caches))
-        .collect();
-    let mut choice = parameters.choice.clone();
-    let answer = match &parameters.format {
-        Format::Text => None,
-        Format::JsonObject => Some(Json::raw(r#"{"type":"object"}"#)),
-        Format::JsonSchema(_) if parameters.has_schemas() => None,
-        Format::JsonSchema(schema) => Some(Json::raw(schema.schema.get())),
-    };
-    if let (Some(schema), Choice::Unsaid | Choice::Auto | Choice::None) = (answer, &choice) {
-        if thinking.is_on() {
-            return Err(cannot(
-                "response_format",
-                "can't be kept to by this provider while the model reasons",
-            ));
-        }
-        if matches!(choice, Choice::None) {
-            tools.clear();
-        }
-        choice = if tools.is_empty() {
-            Choice::Function(ANSWER_TOOL.into())
-        } else {
-            Choice::Required
-        };
-        let description = Some("Gives the answer. Its input is the whole answer.".into());
-        tools.push(specified(ANSWER_TOOL.into(), description, schema, None));
-    }
-    let choice = match &choice {
+    let offer = answer_tool::offer(parameters, thinking.is_on())?;
+    let own = parameters.tools.iter().filter(|_| offer.has_own);
+    let mut tools: Vec<Json<'a>> = own.flat_map(|tool| described(tool, caches)).collect();
+    tools.extend(offer.answer.map(|schema| {
+        let description = Some(answer_tool::DESCRIPTION.into());
+        specified(answer_tool::NAME.into(), description, schema, None)
+    }));
+    let choice = match &offer.choice {
         Choice::Unsaid => None,
         Choice::Auto => Some(Json::object([("auto", Json::Object(Vec::new()))])),
         // There is no such choice; without tools, earlier calls could not be told.
         Choice::None if tools.is_empty() => None,
         Choice::None => return Err(cannot("tool_choice", "can't be `none` beside tools at this provider")),
-        Choice::Required | Choice::Function(_) if thinking.is_on() => {
-            return Err(cannot(
-                "tool_choice",
-                "can't be forced at this provider while the model reasons",
-            ));
-        }
         Choice::Required => Some(Json::object([("any", Json::Object(Vec::new()))])),
         Choice::Function(name) => Some(Json::object([("tool", Json::object([("name", name.clone().into())]))])),
     };

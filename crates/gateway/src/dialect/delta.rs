@@ -4,6 +4,7 @@ use super::json::{Json, quote, quoted};
 use crate::openai::{Decoded, Piece};
 use bytes::Bytes;
 use serde::Serializer as _;
+use serde_json::value::RawValue;
 use std::ops::Range;
 
 /// One piece in the making. Texts are JSON strings with their quotes, taken over byte for byte.
@@ -200,4 +201,10 @@ pub(super) fn url_citation<'a>(
         .with("start_index", at.start)
         .with("end_index", at.end);
     Json::object([("type", "url_citation".into()), ("url_citation", citation)])
+}
+
+/// A JSON string that is not empty.
+pub(super) fn filled(raw: Option<&RawValue>) -> Option<&str> {
+    raw.map(RawValue::get)
+        .filter(|raw| raw.starts_with('"') && raw.len() > 2)
 }

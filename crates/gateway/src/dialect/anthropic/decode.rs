@@ -2,9 +2,9 @@
 
 use super::FORMAT;
 use crate::dialect::conversation::unquoted;
-use crate::dialect::delta::{Delta, url_citation};
+use crate::dialect::delta::{Delta, filled, url_citation};
 use crate::dialect::json::{Json, quoted};
-use crate::dialect::{ANSWER_TOOL, done, failed, reasoning};
+use crate::dialect::{answer_tool, done, failed, reasoning};
 use crate::openai::{self, Decoded, NotAChunk};
 use bytes::Bytes;
 use domain::usage::Usage;
@@ -205,7 +205,7 @@ impl Decoder {
                     detail.map(|detail| self.delta().details(detail).decoded()),
                 )
             }
-            "tool_use" if block.name == ANSWER_TOOL => (Block::Answer, None),
+            "tool_use" if block.name == answer_tool::NAME => (Block::Answer, None),
             "tool_use" => {
                 let index = self.calls;
                 self.calls += 1;
@@ -310,12 +310,6 @@ impl Decoder {
     fn delta(&mut self) -> Delta {
         Delta::new(0).role(!std::mem::replace(&mut self.begun, true))
     }
-}
-
-/// A JSON string that is not empty.
-fn filled(raw: Option<&RawValue>) -> Option<&str> {
-    raw.map(RawValue::get)
-        .filter(|raw| raw.starts_with('"') && raw.len() > 2)
 }
 
 fn annotation(raw: &str, begin: u64, end: u64) -> Json<'_> {

@@ -27,6 +27,7 @@ enum Mode {
 
 /// The budget must stay below the answer's limit, which holds both.
 const BUDGET_TOKENS_MIN: u64 = 1_024;
+const TEMPERATURE_MAX: f64 = 1.0;
 /// The first version whose model decides for itself, and takes a budget too.
 const ADAPTIVE_SINCE: (u32, u32) = (4, 6);
 /// The first version that refuses `temperature` beside `top_p`.
@@ -71,6 +72,10 @@ impl Thinking {
             return Ok(body);
         }
         let temperature = parameters.number("temperature")?;
+        let hot = |raw: &Json<'_>| matches!(raw, Json::Raw(raw) if raw.parse::<f64>().is_ok_and(|value| value > TEMPERATURE_MAX));
+        if temperature.as_ref().is_some_and(hot) {
+            return Err(cannot("temperature", "is above 1, the most that this provider takes"));
+        }
         let is_one = version(model).is_some_and(|version| version >= ONE_SAMPLER_SINCE);
         let top_p = if is_one && temperature.is_some() {
             parameters.refuse_required(&["top_p"], "can't be set beside `temperature` at this provider")?;

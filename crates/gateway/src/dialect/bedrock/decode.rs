@@ -2,9 +2,9 @@
 
 use super::FORMAT;
 use crate::dialect::conversation::unquoted;
-use crate::dialect::delta::{Delta, url_citation};
+use crate::dialect::delta::{Delta, filled, url_citation};
 use crate::dialect::json::Json;
-use crate::dialect::{ANSWER_TOOL, done, reasoning};
+use crate::dialect::{answer_tool, done, reasoning};
 use crate::openai::{self, Decoded, NotAChunk};
 use crate::upstream_error;
 use bytes::Bytes;
@@ -173,7 +173,7 @@ impl Decoder {
     }
 
     fn open(&mut self, at: u64, call: &ToolUse<'_>) -> Option<Decoded> {
-        if call.name == ANSWER_TOOL {
+        if call.name == answer_tool::NAME {
             self.blocks.insert(at, Block::Answer);
             return None;
         }
@@ -261,10 +261,4 @@ fn annotation(raw: &str, end: u64) -> Json<'_> {
         Some((url, title)) => Json::raw(url_citation(&url, title.as_deref(), None, end..end).into_text()),
         None => Json::object([("type", "file_citation".into()), ("file_citation", Json::raw(raw))]),
     }
-}
-
-/// A JSON string that is not empty.
-fn filled(raw: Option<&RawValue>) -> Option<&str> {
-    raw.map(RawValue::get)
-        .filter(|raw| raw.starts_with('"') && raw.len() > 2)
 }

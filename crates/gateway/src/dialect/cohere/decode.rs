@@ -1,7 +1,7 @@
 //! Cohere's stream, understood.
 
 use super::{FORMAT, PLAN};
-use crate::dialect::delta::{Delta, url_citation};
+use crate::dialect::delta::{Delta, filled, url_citation};
 use crate::dialect::json::Json;
 use crate::dialect::{done, failed, reasoning};
 use crate::openai::{self, Decoded, NotAChunk};
@@ -286,10 +286,4 @@ fn annotation<'a>(citation: &Citation<'_>, raw: &'a str) -> Json<'a> {
 fn object<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
     let raw = raw.map(RawValue::get).filter(|raw| raw.starts_with('{'))?;
     serde_json::from_str(raw).ok()
-}
-
-/// A JSON string that is not empty.
-fn filled(raw: Option<&RawValue>) -> Option<&str> {
-    raw.map(RawValue::get)
-        .filter(|raw| raw.starts_with('"') && raw.len() > 2)
 }

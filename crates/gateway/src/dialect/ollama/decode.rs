@@ -1,6 +1,6 @@
 //! Ollama's stream, understood: one JSON object in each line.
 
-use crate::dialect::delta::Delta;
+use crate::dialect::delta::{Delta, filled};
 use crate::dialect::json::Json;
 use crate::dialect::{done, failed};
 use crate::openai::{self, Decoded, NotAChunk};
@@ -143,10 +143,4 @@ impl Decoder {
     fn delta(&mut self) -> Delta {
         Delta::new(0).role(!std::mem::replace(&mut self.begun, true))
     }
-}
-
-/// A JSON string that is not empty.
-fn filled(raw: Option<&RawValue>) -> Option<&str> {
-    raw.map(RawValue::get)
-        .filter(|raw| raw.starts_with('"') && raw.len() > 2)
 }
