@@ -100,6 +100,12 @@ pub const fn framing(dialect: Dialect) -> Framing {
 /// The call for one endpoint, always for a stream: a provider notices a hang-up only then.
 ///
 /// `cap` limits the answer to what can be paid for; `user` stands for the caller's end user.
+///
+/// Dropped without a word, because they change how well an answer is made and not what it is: parameters of sampling
+/// that the dialect or the endpoint does not know (refused when `provider.require_parameters` is set), marks of what to
+/// cache, service tiers, and `reasoning_details` of another format than the provider's own. Instructions in the middle
+/// of a conversation move to its beginning where the dialect has but one place for them. Everything else is expressed
+/// or refused.
 pub fn encode(
     dialect: Dialect,
     request: &ChatRequest,

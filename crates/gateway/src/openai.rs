@@ -48,6 +48,14 @@ pub struct Piece {
     pub is_reasoning: bool,
 }
 
+impl Decoded {
+    /// Whether the answer itself is still to come: another provider can take over without the caller seeing it.
+    #[must_use]
+    pub fn is_preamble(&self) -> bool {
+        self.choices.is_empty() && self.usage.is_none() && self.error.is_none() && !self.done
+    }
+}
+
 impl Piece {
     /// One of the five finish reasons of the API, on the last piece of a choice.
     #[must_use]

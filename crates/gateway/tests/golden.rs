@@ -71,6 +71,12 @@ fn requests_become_calls() {
             Err(error) => ("refused.txt", format!("{error}\n")),
         };
         compare(&case.folder.join(file), &text);
+        let other = if file == "call.json" {
+            "refused.txt"
+        } else {
+            "call.json"
+        };
+        assert!(!case.folder.join(other).exists(), "{:?} has both", case.folder);
     }
 }
 
@@ -101,6 +107,24 @@ fn streams_are_the_same_events_however_they_are_cut() {
     }
 }
 
+/// Nobody may take over once something of the answer was told, and anybody may before.
+#[test]
+fn an_answer_begins_with_its_first_piece() {
+    for case in cases() {
+        let Some(stream) = Stream::read(&case.folder) else {
+            continue;
+        };
+        let all = decoded(&case, &stream.events(&[]));
+        let first = all.iter().find(|decoded| !decoded.is_preamble()).unwrap();
+        assert!(!first.choices.is_empty() || first.error.is_some(), "{:?}", case.folder);
+        assert!(
+            all.iter()
+                .any(|decoded| decoded.error.is_some() || decoded.usage.is_some())
+                || case.dialect() == Dialect::OpenaiChat
+        );
+    }
+}
+
 /// An answer with reasoning and calls of tools goes back to the model in the blocks it came in.
 #[test]
 fn answers_go_back_as_they_came() {
@@ -116,10 +140,12 @@ fn answers_go_back_as_they_came() {
             continue;
         }
         let mut messages = vec![json!({"role": "user", "content": "Go on."}), message.clone()];
+        let mut tools = Vec::new();
         for call in message["tool_calls"].as_array().into_iter().flatten() {
+            tools.push(json!({"type": "function", "function": {"name": call["function"]["name"]}}));
             messages.push(json!({"role": "tool", "tool_call_id": call["id"], "content": "{\"done\": true}"}));
         }
-        let body = json!({"model": "a/b", "messages": messages});
+        let body = json!({"model": "a/b", "messages": messages, "tools": tools});
         let request = ChatRequest::parse(&Bytes::from(body.to_string())).unwrap();
         let call = encode(&Case { request, ..case }).unwrap();
         let body: Value = serde_json::from_slice(&call.body).unwrap();

@@ -164,8 +164,6 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-
     #[test]
     fn no_event_makes_a_decoder_panic_or_write_what_is_no_json(events in vec(any_json(), 1..6), named in any::<bool>()) {
         for dialect in DIALECTS {
@@ -220,7 +218,8 @@ proptest! {
         let call = json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}});
         let messages = json!([{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [call]},
             {"role": "tool", "tool_call_id": "c", "content": "y"}]);
-        let body = json!({"model": "a/b", "messages": messages}).to_string();
+        let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+        let body = json!({"model": "a/b", "messages": messages, "tools": tools}).to_string();
         let as_text = json!(arguments).to_string();
         for dialect in DIALECTS {
             let sent = encoded(dialect, &body).unwrap();

@@ -73,8 +73,8 @@ fn input<'a>(messages: &[Message<'a>], own: &str) -> Result<Json<'a>, Inexpressi
     let mut items = Vec::new();
     for message in messages {
         match message.role {
-            Role::System => items.push(said("system", parts(message)?)),
-            Role::User => items.push(said("user", parts(message)?)),
+            Role::System => items.push(said("system", Json::List(parts(message)?))),
+            Role::User => items.push(said("user", Json::List(parts(message)?))),
             Role::Assistant => items.extend(answer(message, own)?),
             Role::Tool => items.push(result(message)?),
         }
@@ -82,12 +82,8 @@ fn input<'a>(messages: &[Message<'a>], own: &str) -> Result<Json<'a>, Inexpressi
     Ok(Json::List(items))
 }
 
-fn said<'a>(role: &'static str, parts: Vec<Json<'a>>) -> Json<'a> {
-    Json::object([
-        ("type", "message".into()),
-        ("role", role.into()),
-        ("content", Json::List(parts)),
-    ])
+fn said<'a>(role: &'static str, content: Json<'a>) -> Json<'a> {
+    Json::object([("type", "message".into()), ("role", role.into()), ("content", content)])
 }
 
 fn parts<'a>(message: &Message<'a>) -> Result<Vec<Json<'a>>, Inexpressible> {
@@ -108,7 +104,7 @@ fn one<'a>(message: &Message<'a>, part: &Part<'a>) -> Result<Json<'a>, Inexpress
             Source::Id(id) => kind("input_image").with("file_id", id.clone()),
             source => kind("input_image").with("image_url", url(source)),
         }
-        .and("detail", detail.clone()),
+        .with("detail", detail.clone().unwrap_or("auto".into())),
         (Content::File { name, source }, _) => {
             let file = kind("input_file").and("filename", name.clone());
             match source {
@@ -132,9 +128,15 @@ fn url<'a>(source: &Source<'a>) -> Cow<'a, str> {
 /// An answer of the model is several items there, the reasoning at the places it had.
 fn answer<'a>(message: &Message<'a>, own: &str) -> Result<Vec<Json<'a>>, Inexpressible> {
     let mut others = Vec::new();
-    let parts = parts(message)?;
-    if !parts.is_empty() {
-        others.push(said("assistant", parts));
+    match message.parts.as_slice() {
+        [] => {}
+        [
+            Part {
+                content: Content::Text(text),
+                ..
+            },
+        ] => others.push(said("assistant", Json::Raw(text.clone()))),
+        _ => others.push(said("assistant", Json::List(parts(message)?))),
     }
     others.extend(message.tool_calls.iter().map(|call| {
         Json::object([
