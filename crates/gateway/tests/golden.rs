@@ -107,6 +107,62 @@ fn streams_are_the_same_events_however_they_are_cut() {
     }
 }
 
+/// Events that are missing, doubled, out of order or cut short make no panic and no piece that is not JSON.
+#[test]
+fn damaged_streams_do_no_harm() {
+    for case in cases() {
+        let Some(stream) = Stream::read(&case.folder) else {
+            continue;
+        };
+        let whole = stream.events(&[]);
+        for at in 0..whole.len() {
+            let mut missing = whole.clone();
+            let event = missing.remove(at);
+            told(&understood(&case, &missing));
+            for other in 0..=missing.len() {
+                let mut moved = missing.clone();
+                moved.insert(other, event.clone());
+                told(&understood(&case, &moved));
+            }
+            let mut doubled = whole.clone();
+            doubled.insert(at, event.clone());
+            told(&understood(&case, &doubled));
+            for end in (0..event.1.len()).step_by(7) {
+                let mut short = whole.clone();
+                short[at].1.truncate(end);
+                told(&understood(&case, &short));
+            }
+        }
+    }
+}
+
+/// What is known at any moment is never more than what is billed in the end, and a doubled report bills nothing twice.
+#[test]
+fn usage_only_grows_towards_the_bill() {
+    for case in cases() {
+        let Some(stream) = Stream::read(&case.folder) else {
+            continue;
+        };
+        let events = stream.events(&[]);
+        let bill = usage(&understood(&case, &events));
+        for end in 0..events.len() {
+            let so_far = usage(&understood(&case, &events[..end]));
+            assert_eq!(so_far.merged(bill), bill, "{:?} after {end} events", case.folder);
+        }
+        let doubled: Vec<_> = events.iter().flat_map(|event| [event.clone(), event.clone()]).collect();
+        let twice = usage(&understood(&case, &doubled));
+        assert_eq!(
+            Usage {
+                images: bill.images,
+                ..twice
+            },
+            bill,
+            "{:?}",
+            case.folder
+        );
+    }
+}
+
 /// Nobody may take over once something of the answer was told, and anybody may before.
 #[test]
 fn an_answer_begins_with_its_first_piece() {
@@ -265,6 +321,21 @@ impl Stream {
     }
 }
 
+/// As [`decoded`], without what is not understood.
+fn understood(case: &Case, events: &[(Option<String>, Bytes)]) -> Vec<Decoded> {
+    let mut decoder = Decoder::new(case.dialect(), &case.provider, "gen-1");
+    let mut out = VecDeque::new();
+    for (name, data) in events {
+        let _ = decoder.event(name.as_deref(), data, &mut out);
+    }
+    out.into()
+}
+
+fn usage(all: &[Decoded]) -> Usage {
+    let reports = all.iter().flat_map(|decoded| [decoded.progress, decoded.usage]);
+    reports.flatten().fold(Usage::default(), Usage::merged)
+}
+
 /// Everything the events say.
 fn decoded(case: &Case, events: &[(Option<String>, Bytes)]) -> Vec<Decoded> {
     let mut decoder =
@@ -331,12 +402,8 @@ fn told(all: &[Decoded]) -> String {
 /// The `chat.completion` of it all, with the usage as it would be settled.
 fn answer(all: &[Decoded]) -> String {
     let mut completion = Completion::default();
-    let mut usage = Usage::default();
-    for decoded in all {
-        completion.absorb(&decoded.choices);
-        let reports = [decoded.progress, decoded.usage];
-        usage = reports.into_iter().flatten().fold(usage, Usage::merged);
-    }
+    all.iter().for_each(|decoded| completion.absorb(&decoded.choices));
+    let usage = usage(all);
     let envelope = Envelope {
         id: "gen-1".into(),
         created: 7,
