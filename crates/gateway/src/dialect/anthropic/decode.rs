@@ -181,7 +181,11 @@ impl Decoder {
         self.usage.merge(message.usage.unwrap_or_default());
         Decoded {
             upstream_id: message.id.map(Cow::into_owned),
-            progress: Some(self.usage.normalised()),
+            // The output so far is a placeholder: taken for a count, it would stand against our own if the stream is cut.
+            progress: Some(Usage {
+                completion: 0,
+                ..self.usage.normalised()
+            }),
             ..Decoded::default()
         }
     }
