@@ -433,7 +433,7 @@ fn reasoning(request: &ChatRequest) -> Result<Reasoning, Inexpressible> {
     }
     let include: Option<bool> = read(request, "include_reasoning", "must be true or false")?;
     let wanted = match (raw.effort.or(alone).as_deref(), raw.max_tokens, raw.enabled) {
-        (_, _, Some(false)) | (Some("none"), _, _) => Wanted::Off,
+        (_, _, Some(false)) | (Some("none"), _, _) | (None, Some(0), _) => Wanted::Off,
         (Some(effort), _, _) => {
             let effort = Effort::named(effort);
             Wanted::Effort(effort.ok_or_else(|| cannot("reasoning.effort", "is not a known effort"))?)

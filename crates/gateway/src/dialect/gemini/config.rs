@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 /// The most that any model of the budgeted generation thinks.
 const BUDGET_TOKENS_MAX: u64 = 24_576;
+const PRO_BUDGET_TOKENS_MIN: u64 = 128;
 
 pub(super) fn write<'a>(parameters: &Parameters<'a>) -> Result<Json<'a>, Inexpressible> {
     let stop: Vec<Json<'a>> = parameters.stop.iter().cloned().map(Json::from).collect();
@@ -69,9 +70,18 @@ fn thinking<'a>(parameters: &Parameters<'a>) -> Option<Json<'a>> {
             "thinkingBudget",
             reasoning
                 .budget(limit)
-                .map_or(0, |budget| budget.min(BUDGET_TOKENS_MAX)),
+                .map_or_else(|| least(model), |budget| budget.min(BUDGET_TOKENS_MAX)),
         ),
     })
+}
+
+/// The larger ones always think a little.
+fn least(model: &str) -> u64 {
+    if model.contains("pro") {
+        PRO_BUDGET_TOKENS_MIN
+    } else {
+        0
+    }
 }
 
 /// These models always think: the least is what comes nearest to none.
