@@ -107,6 +107,25 @@ fn streams_are_the_same_events_however_they_are_cut() {
     }
 }
 
+/// A provider that ignored that a stream was wanted says the same.
+#[test]
+fn a_list_of_geminis_chunks_is_as_good_as_a_stream() {
+    for case in cases().into_iter().filter(|case| case.dialect() == Dialect::Gemini) {
+        let Some(stream) = Stream::read(&case.folder) else {
+            continue;
+        };
+        let events = stream.events(&[]);
+        let chunks: Vec<&str> = events.iter().map(|(_, data)| str::from_utf8(data).unwrap()).collect();
+        let list = Bytes::from(format!("[{}]", chunks.join(",\n")));
+        let mut out = VecDeque::new();
+        Decoder::new(case.dialect(), &case.provider, "gen-1")
+            .whole(&list, &mut out)
+            .unwrap();
+        let all: Vec<Decoded> = out.into();
+        assert_eq!(told(&all), told(&understood(&case, &events)), "{:?}", case.folder);
+    }
+}
+
 /// Events that are missing, doubled, out of order or cut short make no panic and no piece that is not JSON.
 #[test]
 fn damaged_streams_do_no_harm() {
