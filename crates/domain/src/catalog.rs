@@ -108,6 +108,8 @@ pub enum Dialect {
     Gemini,
     BedrockConverse,
     CohereV2,
+    /// Ollama's own, at `/api/chat`.
+    Ollama,
     /// One vendor's own protocol; listed, and not callable.
     Other,
 }

@@ -1,6 +1,6 @@
 //! The chat API's stream towards the caller: chunks, the last chunk with usage and cost, error events, comments.
 
-use crate::openai::{self, Piece};
+use crate::openai::Piece;
 use domain::generation::Generation;
 use domain::money::NanoUsd;
 use domain::price::Cost;
@@ -131,16 +131,12 @@ fn choice(out: &mut Vec<u8>, piece: &Piece) {
     out.extend_from_slice(b",\"delta\":");
     delta(out, piece);
     out.extend_from_slice(b",\"finish_reason\":");
-    match &piece.native_finish_reason {
-        None => out.extend_from_slice(b"null,\"native_finish_reason\":null"),
-        Some(native) => {
-            let text = format!(
-                "\"{}\",\"native_finish_reason\":{}",
-                openai::finish_reason(native),
-                Value::from(native.as_str())
-            );
+    match (&piece.native_finish_reason, piece.finish_reason()) {
+        (Some(native), Some(reason)) => {
+            let text = format!("\"{reason}\",\"native_finish_reason\":{}", Value::from(native.as_str()));
             out.extend_from_slice(text.as_bytes());
         }
+        _ => out.extend_from_slice(b"null,\"native_finish_reason\":null"),
     }
     out.extend_from_slice(b",\"logprobs\":");
     out.extend_from_slice(piece.logprobs.as_deref().unwrap_or(b"null"));
@@ -162,6 +158,7 @@ fn delta(out: &mut Vec<u8>, piece: &Piece) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openai;
     use bytes::Bytes;
     use domain::money::PicoUsd;
     use domain::price::Prices;

@@ -1,7 +1,7 @@
 //! Puts the pieces of a stream together into one answer, for callers who did not ask for a stream.
 
 use crate::chunk::{Envelope, usage_json};
-use crate::openai::{self, Piece};
+use crate::openai::Piece;
 use domain::price::Cost;
 use domain::usage::Usage;
 use serde_json::{Map, Value, json};
@@ -18,6 +18,7 @@ struct Choice {
     message: Map<String, Value>,
     tool_calls: BTreeMap<u64, Map<String, Value>>,
     native_finish_reason: Option<String>,
+    finish_reason: Option<&'static str>,
     logprobs: Option<Map<String, Value>>,
 }
 
@@ -64,6 +65,9 @@ impl Choice {
                         append(&mut self.message, "reasoning", value);
                     }
                     ("reasoning_content", _) => {}
+                    ("reasoning_details", Value::Array(details)) => {
+                        details.into_iter().for_each(|detail| self.detail(detail));
+                    }
                     (_, value) => append(&mut self.message, &name, value),
                 }
             }
@@ -75,6 +79,7 @@ impl Choice {
         }
         if piece.native_finish_reason.is_some() {
             self.native_finish_reason.clone_from(&piece.native_finish_reason);
+            self.finish_reason = piece.finish_reason();
         }
     }
 
@@ -101,6 +106,25 @@ impl Choice {
         }
     }
 
+    /// Fragments of one text share kind and `index`, and become one entry again; what is encrypted comes whole.
+    fn detail(&mut self, detail: Value) {
+        let all = self.message.entry("reasoning_details").or_insert_with(|| json!([]));
+        let Value::Array(all) = all else { return };
+        let is_same = |last: &&mut Value| {
+            detail["type"] != "reasoning.encrypted"
+                && detail["index"].is_u64()
+                && last["index"] == detail["index"]
+                && last["type"] == detail["type"]
+        };
+        match (all.last_mut().filter(is_same), detail) {
+            (Some(Value::Object(last)), Value::Object(fragment)) => fragment
+                .into_iter()
+                .filter(|(name, _)| !matches!(name.as_str(), "format" | "index"))
+                .for_each(|(name, value)| append(last, &name, value)),
+            (_, detail) => all.push(detail),
+        }
+    }
+
     fn finish(self, index: u64, error: Option<&Value>) -> Value {
         let mut message = self.message;
         message.insert("role".to_owned(), "assistant".into());
@@ -114,15 +138,14 @@ impl Choice {
             });
             message.insert("tool_calls".to_owned(), calls.collect());
         }
-        let native = if error.is_some() {
-            Some("error".to_owned())
-        } else {
-            self.native_finish_reason
+        let (reason, native) = match error {
+            Some(_) => (Some("error"), Some("error".to_owned())),
+            None => (self.finish_reason, self.native_finish_reason),
         };
         let mut choice = json!({
             "index": index,
             "message": message,
-            "finish_reason": native.as_deref().map(openai::finish_reason),
+            "finish_reason": reason,
             "native_finish_reason": native,
             "logprobs": self.logprobs,
         });
@@ -150,6 +173,7 @@ fn append(object: &mut Map<String, Value>, name: &str, value: Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openai;
     use bytes::Bytes;
 
     fn completed(chunks: &[&str]) -> Value {
@@ -198,6 +222,23 @@ mod tests {
             json!([
                 {"id": "c0", "type": "function", "function": {"name": "f", "arguments": "{\"x\" : 1.0}"}},
                 {"id": "c1", "type": "function", "function": {"name": "g", "arguments": "{}"}}
+            ])
+        );
+    }
+
+    #[test]
+    fn fragments_of_reasoning_details_become_one() {
+        let whole = completed(&[
+            r#"{"choices":[{"delta":{"reasoning_details":[{"type":"reasoning.text","text":"a","format":"f","index":0}]}}]}"#,
+            r#"{"choices":[{"delta":{"reasoning_details":[{"type":"reasoning.text","text":"b","format":"f","index":0}]}}]}"#,
+            r#"{"choices":[{"delta":{"reasoning_details":[{"type":"reasoning.text","signature":"s","format":"f","index":0}]}}]}"#,
+            r#"{"choices":[{"delta":{"reasoning_details":[{"type":"reasoning.encrypted","data":"x","format":"f","index":1}]}}]}"#,
+        ]);
+        assert_eq!(
+            whole["choices"][0]["message"]["reasoning_details"],
+            json!([
+                {"type": "reasoning.text", "text": "ab", "signature": "s", "format": "f", "index": 0},
+                {"type": "reasoning.encrypted", "data": "x", "format": "f", "index": 1}
             ])
         );
     }

@@ -5,7 +5,9 @@
 pub mod calibration;
 pub mod chunk;
 pub mod completion;
+pub mod dialect;
 pub mod estimate;
+pub mod lines;
 pub mod meter;
 pub mod openai;
 pub mod request;

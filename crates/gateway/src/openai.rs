@@ -39,6 +39,8 @@ pub struct Piece {
     pub logprobs: Option<Bytes>,
     /// The provider's word for it.
     pub native_finish_reason: Option<String>,
+    /// The API's word for it, where it does not follow from the provider's alone.
+    pub finish_reason: Option<&'static str>,
     /// Bytes of produced text, reasoning and tool arguments.
     pub text_bytes: usize,
     /// The first of these texts, as it stands in JSON between its quotes.
@@ -46,12 +48,29 @@ pub struct Piece {
     pub is_reasoning: bool,
 }
 
+impl Decoded {
+    /// Whether the answer itself is still to come: another provider can take over without the caller seeing it.
+    #[must_use]
+    pub fn is_preamble(&self) -> bool {
+        self.choices.is_empty() && self.usage.is_none() && self.error.is_none() && !self.done
+    }
+}
+
+impl Piece {
+    /// One of the five finish reasons of the API, on the last piece of a choice.
+    #[must_use]
+    pub fn finish_reason(&self) -> Option<&'static str> {
+        let native = self.native_finish_reason.as_deref();
+        native.map(|native| self.finish_reason.unwrap_or_else(|| finish_reason(native)))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the provider's event is not a chat completion chunk")]
+#[error("the provider's event is not of the provider's protocol")]
 pub struct NotAChunk;
 
 /// Fields that are ours, not the provider's.
-const OWN_FIELDS: &[&str] = &[
+pub(crate) const OWN_FIELDS: &[&str] = &[
     "debug",
     "include_reasoning",
     "models",
@@ -153,10 +172,31 @@ pub fn decode(data: &Bytes) -> Result<Decoded, NotAChunk> {
 #[must_use]
 pub fn finish_reason(native: &str) -> &'static str {
     match native {
-        "length" | "max_tokens" | "MAX_TOKENS" | "max_output_tokens" => "length",
-        "tool_calls" | "function_call" | "tool_use" => "tool_calls",
-        "content_filter" | "SAFETY" | "refusal" | "sensitive" => "content_filter",
-        "error" => "error",
+        "length" | "max_tokens" | "MAX_TOKENS" | "max_output_tokens" | "model_context_window_exceeded" => "length",
+        "tool_calls" | "function_call" | "tool_use" | "TOOL_CALL" => "tool_calls",
+        "content_filter"
+        | "content_filtered"
+        | "guardrail_intervened"
+        | "refusal"
+        | "sensitive"
+        | "SAFETY"
+        | "RECITATION"
+        | "LANGUAGE"
+        | "BLOCKLIST"
+        | "PROHIBITED_CONTENT"
+        | "SPII"
+        | "IMAGE_SAFETY"
+        | "IMAGE_PROHIBITED_CONTENT"
+        | "IMAGE_RECITATION"
+        | "MODEL_ARMOR" => "content_filter",
+        "error"
+        | "ERROR"
+        | "TIMEOUT"
+        | "MALFORMED_FUNCTION_CALL"
+        | "UNEXPECTED_TOOL_CALL"
+        | "MALFORMED_RESPONSE"
+        | "malformed_model_output"
+        | "malformed_tool_use" => "error",
         _ => "stop",
     }
 }
@@ -377,6 +417,7 @@ fn piece(data: &Bytes, choice: Choice<'_>) -> Piece {
         },
         logprobs: keep(choice.logprobs),
         native_finish_reason: choice.finish_reason.map(Cow::into_owned),
+        finish_reason: None,
         text_bytes: reasoning + tool_bytes + visible,
         text: text.map_or(Bytes::new(), |raw| slice(data, &raw.get()[1..raw.get().len() - 1])),
         is_reasoning: reasoning > 0,

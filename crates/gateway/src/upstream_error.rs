@@ -56,22 +56,55 @@ const POLICY_WORDS: &[&str] = &[
     "moderation",
 ];
 
+/// What providers call their failures where they give no number.
+const NAMES: &[(&str, u16)] = &[
+    ("api_error", 500),
+    ("authentication_error", 401),
+    ("billing_error", 402),
+    ("content_filter", 400),
+    ("context_length_exceeded", 400),
+    ("insufficient_quota", 402),
+    ("internalServerException", 500),
+    ("invalid_api_key", 401),
+    ("invalid_prompt", 400),
+    ("invalid_request_error", 400),
+    ("modelStreamErrorException", 502),
+    ("modelTimeoutException", 504),
+    ("not_found_error", 404),
+    ("overloaded_error", 529),
+    ("permission_error", 403),
+    ("rate_limit_error", 429),
+    ("rate_limit_exceeded", 429),
+    ("request_too_large", 413),
+    ("server_error", 500),
+    ("serviceUnavailableException", 503),
+    ("throttlingException", 429),
+    ("timeout_error", 504),
+    ("validationException", 400),
+];
+
+/// Words by which a provider refuses the house's key with status 400.
+const KEY_WORDS: &[&str] = &["api key not valid", "api key expired"];
+
 /// Understands an HTTP answer other than success.
 #[must_use]
 pub fn from_status(status: u16, body: &[u8], retry_after_secs: Option<u64>) -> UpstreamError {
     let (message, provider_code) = read(body);
     let lower = message.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    let cooldown = |secs: u64| retry_after_secs.unwrap_or(secs).min(COOLDOWN_SECS_MAX);
+    let hint = retry_after_secs.or_else(|| retry_delay_secs(body));
+    let cooldown = |secs: u64| hint.unwrap_or(secs).min(COOLDOWN_SECS_MAX);
     let (kind, answer, elsewhere, cooldown_secs) = match status {
         400 | 413 | 422 if says(CONTEXT_WORDS) => (ErrorType::ContextLengthExceeded, 400, true, 0),
         400 | 403 if says(POLICY_WORDS) => (ErrorType::ContentPolicyViolation, 400, false, 0),
+        400 if says(KEY_WORDS) => (ErrorType::ProviderUnavailable, 502, true, cooldown(60)),
         // The house's own key or balance at the provider: never the caller's fault.
         401..=403 => (ErrorType::ProviderUnavailable, 502, true, cooldown(60)),
         404 => (ErrorType::ProviderUnavailable, 502, true, cooldown(60)),
         408 | 504 | 524 => (ErrorType::Timeout, 504, true, cooldown(5)),
         413 => (ErrorType::PayloadTooLarge, 413, true, 0),
-        422 => (ErrorType::Unprocessable, 422, false, 0),
+        422 | 498 | 499 => (ErrorType::Unprocessable, 422, false, 0),
+        424 => (ErrorType::Unprocessable, 422, true, 0),
         429 => (ErrorType::RateLimitExceeded, 429, true, cooldown(10)),
         503 | 529 => (ErrorType::ProviderOverloaded, 503, true, cooldown(5)),
         500..=599 => (ErrorType::ProviderUnavailable, 502, true, cooldown(5)),
@@ -112,21 +145,57 @@ pub fn from_transport(failure: TransportFailure) -> UpstreamError {
 /// Understands an error event in the middle of a stream.
 #[must_use]
 pub fn from_event(data: &[u8]) -> UpstreamError {
-    let code = serde_json::from_slice::<serde_json::Value>(data).ok();
-    let status = code.as_ref().and_then(|value| {
+    let event = parse(data);
+    let status = event.as_ref().and_then(|value| {
         let error = value.get("error").unwrap_or(value);
-        error.get("code").or_else(|| error.get("status"))?.as_u64()
+        let said = ["code", "status", "type"]
+            .into_iter()
+            .filter_map(|name| error.get(name));
+        said.filter_map(|said| match said {
+            serde_json::Value::String(name) => from_name(name),
+            number => u16::try_from(number.as_u64()?).ok(),
+        })
+        .find(|status| (400..600).contains(status))
     });
-    let status = status
-        .and_then(|status| u16::try_from(status).ok())
-        .filter(|status| (400..600).contains(status));
     from_status(status.unwrap_or(502), data, None)
+}
+
+/// Understands a failure that has a name of its own beside its data.
+#[must_use]
+pub fn from_named_event(name: &str, data: &[u8]) -> UpstreamError {
+    let error = from_status(from_name(name).unwrap_or(502), data, None);
+    UpstreamError {
+        provider_code: error.provider_code.or_else(|| Some(clean(name))),
+        ..error
+    }
+}
+
+fn from_name(name: &str) -> Option<u16> {
+    let known = NAMES.iter().find(|(known, _)| *known == name);
+    known.map(|(_, status)| *status)
+}
+
+/// When to come back, where a provider says so in the error's details: `"retryDelay": "34.5s"`.
+fn retry_delay_secs(body: &[u8]) -> Option<u64> {
+    let value = parse(body)?;
+    let mut details = value.get("error")?.get("details")?.as_array()?.iter();
+    let delay = details.find_map(|detail| detail.get("retryDelay")?.as_str())?;
+    let whole = delay.strip_suffix('s')?.split('.').next()?;
+    whole.parse::<u64>().ok()?.checked_add(1)
+}
+
+/// Some put the one error in a list.
+fn parse(body: &[u8]) -> Option<serde_json::Value> {
+    match serde_json::from_slice(body).ok()? {
+        serde_json::Value::Array(mut all) if !all.is_empty() => Some(all.swap_remove(0)),
+        value => Some(value),
+    }
 }
 
 /// The message and code of an error body in any of the usual shapes; HTML is reduced to a remark.
 fn read(body: &[u8]) -> (String, Option<String>) {
     let text = String::from_utf8_lossy(body);
-    let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) else {
+    let Some(value) = parse(body) else {
         let is_text = !text.trim_start().starts_with('<') && !text.trim().is_empty();
         return (
             if is_text {
@@ -206,6 +275,15 @@ mod tests {
             false,
         );
         check(
+            400,
+            &message("API key not valid. Please pass a valid API key."),
+            ErrorType::ProviderUnavailable,
+            502,
+            true,
+        );
+        check(424, "", ErrorType::Unprocessable, 422, true);
+        check(498, "", ErrorType::Unprocessable, 422, false);
+        check(
             401,
             &message("Incorrect API key"),
             ErrorType::ProviderUnavailable,
@@ -234,6 +312,30 @@ mod tests {
     }
 
     #[test]
+    fn events_are_understood_by_number_or_name() {
+        let kind = |data: &str| from_event(data.as_bytes()).kind;
+        assert_eq!(
+            kind(r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#),
+            ErrorType::ProviderOverloaded
+        );
+        assert_eq!(
+            kind(r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED"}}"#),
+            ErrorType::RateLimitExceeded
+        );
+        assert_eq!(
+            kind(r#"{"type":"error","code":"rate_limit_exceeded","message":"x"}"#),
+            ErrorType::RateLimitExceeded
+        );
+        assert_eq!(kind(r#"{"error":"model gone"}"#), ErrorType::ProviderUnavailable);
+        let named = from_named_event("throttlingException", br#"{"message":"Too many"}"#);
+        assert_eq!(
+            (named.kind, named.message.as_str()),
+            (ErrorType::RateLimitExceeded, "Too many")
+        );
+        assert_eq!(named.provider_code.as_deref(), Some("throttlingException"));
+    }
+
+    #[test]
     fn messages_are_cleaned() {
         let error = from_status(
             401,
@@ -253,5 +355,8 @@ mod tests {
     fn a_hint_is_believed_within_limits() {
         assert_eq!(from_status(429, b"", Some(30)).cooldown_secs, 30);
         assert_eq!(from_status(429, b"", Some(90_000)).cooldown_secs, COOLDOWN_SECS_MAX);
+        let body = br#"[{"error":{"code":429,"message":"Quota","details":[{"@type":"x"},{"retryDelay":"34.07s"}]}}]"#;
+        let error = from_status(429, body, None);
+        assert_eq!((error.cooldown_secs, error.message.as_str()), (35, "Quota"));
     }
 }
