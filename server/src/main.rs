@@ -34,6 +34,7 @@ mod health;
 mod inference;
 mod journal;
 mod lessons;
+mod linger;
 mod listen;
 mod mail;
 mod relay;

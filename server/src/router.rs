@@ -1,6 +1,7 @@
 //! The table of every URL that is not a page (those stand in `app/src/lib.rs`), and what surrounds each group.
 
 use crate::error::ApiError;
+use crate::linger::linger;
 use crate::web::{self, Web};
 use crate::{api, checkout};
 use axum::Router;
@@ -77,6 +78,7 @@ fn api_v1(web: &Arc<Web>) -> Router {
         .layer(DefaultBodyLimit::max(web.data.config.body_bytes_max))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(map_response(api::published))
+        .layer(from_fn(linger))
         .layer(cors())
         .layer(from_fn(access_log))
 }
@@ -89,6 +91,7 @@ fn playground(web: &Arc<Web>) -> Router {
         .layer(DefaultBodyLimit::max(web.data.config.body_bytes_max))
         .layer(csrf(web))
         .layer(map_response(api::published))
+        .layer(from_fn(linger))
         .layer(from_fn(access_log))
 }
 

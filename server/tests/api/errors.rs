@@ -82,6 +82,12 @@ async fn an_oversized_body_is_refused(db: Db) {
     reply.error(413, "payload_too_large");
     let reply = app.chat(&customer.key, &ask("test/alpha", &"x".repeat(50_000))).await;
     assert_eq!(reply.status.as_u16(), 200, "{}", reply.text);
+    // Refused before the body was looked at, and told all the same.
+    let unknown = format!("sk-tw-v1-{}", "0".repeat(64));
+    for key in [&unknown, "nothing"] {
+        let reply = app.chat(key, &ask("test/alpha", &"x".repeat(4_000_000))).await;
+        reply.error(401, "authentication");
+    }
     app.finish().await;
 }
 
