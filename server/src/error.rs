@@ -3,9 +3,12 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use domain::error_type::ErrorType;
+use gateway::surface::Surface;
+use gateway::surface::failure::Failure;
 use http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
+use std::sync::Arc;
 use store::StoreError;
 
 /// A failure with everything its caller is told. What the caller must not know is logged where the error is made.
@@ -71,12 +74,21 @@ impl ApiError {
         self
     }
 
-    /// The envelope, as sent in a response body or as an event in the middle of a stream.
+    /// The envelope, as sent in a response body.
     #[must_use]
     pub fn body(&self) -> Value {
-        let mut metadata = self.metadata.clone();
-        metadata.insert("error_type".to_owned(), self.kind.name().into());
-        json!({ "error": { "code": self.status, "message": self.message, "metadata": metadata } })
+        self.failure().body(Surface::Chat, None)
+    }
+
+    /// What any surface's envelope is made of.
+    #[must_use]
+    pub const fn failure(&self) -> Failure<'_> {
+        Failure {
+            status: self.status,
+            kind: self.kind,
+            message: self.message.as_str(),
+            metadata: &self.metadata,
+        }
     }
 }
 
@@ -84,8 +96,9 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(self.body())).into_response();
-        // For the access log.
+        // For the access log, and for surfaces that say it in another shape.
         response.extensions_mut().insert(self.kind);
+        response.extensions_mut().insert(Arc::new(self.clone()));
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after_secs {
@@ -132,6 +145,7 @@ impl ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn the_envelope_names_code_message_and_type() {

@@ -14,10 +14,10 @@ use domain::id::GenerationId;
 use domain::money::NanoUsd;
 use domain::usage::Usage;
 use gateway::chunk;
-use gateway::completion::Completion;
 use gateway::estimate;
 use gateway::request::ChatRequest;
 use gateway::route::{self, Candidate};
+use gateway::surface::{Form, Whole};
 use gateway::upstream_error::{self, TransportFailure};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue};
@@ -39,7 +39,7 @@ pub use refusal::provider_error;
 
 const GENERATION_ID: HeaderName = HeaderName::from_static("x-generation-id");
 
-/// Serves a chat request to its end, or to the beginning of its stream.
+/// Serves a request of any surface to its end, or to the beginning of its stream.
 pub async fn serve(state: &Arc<DataPlane>, caller: Caller, request: ChatRequest) -> Result<Response, ApiError> {
     let catalog = state.catalog.load_full();
     let seed = u64::from_le_bytes(clock::random());
@@ -63,7 +63,7 @@ pub async fn serve(state: &Arc<DataPlane>, caller: Caller, request: ChatRequest)
     };
     let open = OpenGeneration::new(beginning, state.room.clone());
     let envelope = open.envelope.clone();
-    let stream = request.stream;
+    let (stream, form) = (request.stream, request.form.clone());
     let waiting = Arc::<Waiting>::default();
     let taken = open.taken();
     let attempts = first_to_answer(Arc::clone(state), request, route, caller, open, Arc::clone(&waiting));
@@ -71,13 +71,13 @@ pub async fn serve(state: &Arc<DataPlane>, caller: Caller, request: ChatRequest)
     let response = if stream {
         let relay = tokio::select! {
             biased;
-            started = &mut starting => started.map(Relay::running),
-            () = tokio::time::sleep(KEEP_ALIVE) => Ok(Relay::waiting(envelope, starting)),
+            started = &mut starting => started.map(|exchange| Relay::running(form.clone(), exchange)),
+            () = tokio::time::sleep(KEEP_ALIVE) => Ok(Relay::waiting(form.clone(), envelope, starting)),
         };
-        relay.map(events)
+        relay.map(|relay| events(&form, relay))
     } else {
         match starting.await {
-            Ok(exchange) => collect(exchange).await.map(json_text),
+            Ok(exchange) => collect(&form, exchange).await.map(json_text),
             Err(error) => Err(error),
         }
     };
@@ -100,7 +100,7 @@ fn draft(state: &DataPlane, caller: &Caller, request: &ChatRequest, first: &Cand
         model: first.model.slug.clone(),
         endpoint: first.endpoint.id.clone(),
         provider: first.provider.slug.clone(),
-        surface: "chat".to_owned(),
+        surface: request.form.surface().name().to_owned(),
         streamed: request.stream,
         usage: Usage {
             prompt: request.prompt_tokens_estimate,
@@ -124,13 +124,13 @@ fn draft(state: &DataPlane, caller: &Caller, request: &ChatRequest, first: &Cand
 }
 
 /// Puts a whole answer together for a caller who did not ask for a stream. Dropped half-way, it settles as cancelled.
-async fn collect(mut exchange: Exchange) -> Result<String, ApiError> {
-    let mut completion = Completion::default();
+async fn collect(form: &Form, mut exchange: Exchange) -> Result<String, ApiError> {
+    let mut whole = Whole::new(form);
     let failure = loop {
         match exchange.next().await {
             Some(Ok(decoded)) => {
                 exchange.checkpoint();
-                completion.absorb(&decoded.choices);
+                whole.pieces(&decoded.choices);
             }
             Some(Err(error)) => break Some(error),
             None if exchange.open().is_complete() => break None,
@@ -145,12 +145,12 @@ async fn collect(mut exchange: Exchange) -> Result<String, ApiError> {
     let Some(generation) = exchange.finish(Outcome::Completed) else {
         return Err(ApiError::internal(&"a generation ended twice"));
     };
-    Ok(completion.finish(&envelope, &generation.usage, &chunk::settled_cost(&generation), None))
+    Ok(whole.finish(&envelope, &generation.usage, &chunk::settled_cost(&generation)))
 }
 
-fn events(relay: Relay) -> Response {
+fn events(form: &Form, relay: Relay) -> Response {
     let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (CONTENT_TYPE, HeaderValue::from_static(form.stream_content_type())),
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
         (
             HeaderName::from_static("x-accel-buffering"),

@@ -5,7 +5,8 @@ use crate::exchange::{Exchange, Starting};
 use crate::inference::provider_error;
 use bytes::Bytes;
 use domain::generation::Outcome;
-use gateway::chunk::{self, Emitter, Envelope};
+use gateway::chunk::{self, Envelope};
+use gateway::surface::{Form, Stream};
 use gateway::upstream_error::{self, TransportFailure, UpstreamError};
 use http_body::{Body, Frame};
 use std::convert::Infallible;
@@ -14,11 +15,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
-/// Server-sent events of one chat completion.
+/// The stream of one answer.
 pub struct Relay {
     stage: Stage,
     envelope: Envelope,
-    emitter: Emitter,
+    form: Form,
+    stream: Stream,
     keep_alive: Pin<Box<Sleep>>,
 }
 
@@ -35,23 +37,28 @@ const FRAME_BYTES: usize = 16 * 1024;
 
 impl Relay {
     /// A stream whose provider has begun to answer.
-    pub fn running(exchange: Exchange) -> Self {
-        Self::new(exchange.open().envelope.clone(), Stage::Running(Box::new(exchange)))
+    pub fn running(form: Form, exchange: Exchange) -> Self {
+        Self::new(
+            form,
+            exchange.open().envelope.clone(),
+            Stage::Running(Box::new(exchange)),
+        )
     }
 
-    /// A stream that begins with keep-alive comments, since no provider has begun to answer yet.
-    pub fn waiting(envelope: Envelope, starting: Starting) -> Self {
-        let mut relay = Self::new(envelope, Stage::Waiting(starting));
+    /// A stream that begins with signs of life, since no provider has begun to answer yet.
+    pub fn waiting(form: Form, envelope: Envelope, starting: Starting) -> Self {
+        let mut relay = Self::new(form, envelope, Stage::Waiting(starting));
         relay.keep_alive.as_mut().reset(Instant::now());
         relay
     }
 
-    fn new(envelope: Envelope, stage: Stage) -> Self {
-        let emitter = Emitter::new(&envelope);
+    fn new(form: Form, envelope: Envelope, stage: Stage) -> Self {
+        let stream = Stream::new(&form, &envelope);
         Self {
             stage,
             envelope,
-            emitter,
+            form,
+            stream,
             keep_alive: Box::pin(tokio::time::sleep(KEEP_ALIVE)),
         }
     }
@@ -63,7 +70,7 @@ impl Relay {
             Stage::Waiting(starting) => match ready!(Pin::new(starting).poll(cx)) {
                 Ok(exchange) => {
                     // Another model or provider than first intended may be the one that answers.
-                    *self = Self::running(exchange);
+                    *self = Self::running(self.form.clone(), exchange);
                     self.poll_bytes(cx)
                 }
                 Err(error) => Poll::Ready(self.fail(&error)),
@@ -80,11 +87,7 @@ impl Relay {
         let mut out = Vec::new();
         while out.len() < FRAME_BYTES {
             match exchange.poll_next(cx) {
-                Poll::Ready(Some(Ok(decoded))) => {
-                    if !decoded.choices.is_empty() {
-                        self.emitter.chunk(&mut out, &decoded.choices);
-                    }
-                }
+                Poll::Ready(Some(Ok(decoded))) => self.stream.pieces(&mut out, &decoded.choices),
                 Poll::Ready(Some(Err(error))) => {
                     out.extend(self.break_off(&error));
                     return Poll::Ready(out);
@@ -111,10 +114,9 @@ impl Relay {
         }
         let mut out = Vec::new();
         if let Some(generation) = exchange.finish(Outcome::Completed) {
-            self.emitter
-                .usage(&mut out, &generation.usage, &chunk::settled_cost(&generation));
+            self.stream
+                .end(&mut out, &generation.usage, &chunk::settled_cost(&generation));
         }
-        out.extend_from_slice(chunk::DONE);
         self.stage = Stage::Ended;
         out
     }
@@ -130,7 +132,7 @@ impl Relay {
     fn fail(&mut self, error: &ApiError) -> Vec<u8> {
         self.stage = Stage::Ended;
         let mut out = Vec::new();
-        self.emitter.error(&mut out, &error.body()["error"]);
+        self.stream.fail(&mut out, &error.failure());
         out
     }
 }
@@ -145,7 +147,7 @@ impl Body for Relay {
             Poll::Ready(bytes) => Bytes::from(bytes),
             Poll::Pending => {
                 ready!(self.keep_alive.as_mut().poll(cx));
-                Bytes::from_static(chunk::KEEP_ALIVE)
+                Bytes::from_static(self.form.keep_alive())
             }
         };
         let next = Instant::now() + KEEP_ALIVE;

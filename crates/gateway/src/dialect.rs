@@ -7,14 +7,14 @@ mod answer_tool;
 mod anthropic;
 mod bedrock;
 mod cohere;
-mod conversation;
+pub(crate) mod conversation;
 mod delta;
 mod gemini;
 mod hidden;
-mod json;
+pub(crate) mod json;
 mod ollama;
 mod parameters;
-mod reasoning;
+pub(crate) mod reasoning;
 mod responses;
 mod turns;
 
@@ -114,6 +114,7 @@ pub fn encode(
     cap: Option<u64>,
     user: Option<&str>,
 ) -> Result<Call, Inexpressible> {
+    request.chat_form()?;
     match dialect {
         Dialect::OpenaiChat => Ok(Call::new(
             openai::PATH,
@@ -235,6 +236,9 @@ pub fn hides_reasoning(request: &ChatRequest) -> bool {
         #[serde(default)]
         exclude: bool,
     }
+    if request.native.is_some() {
+        return false;
+    }
     let excluded = request
         .field("reasoning")
         .and_then(|raw| serde_json::from_slice::<Reasoning>(raw).ok());
@@ -265,7 +269,7 @@ fn done() -> Decoded {
     }
 }
 
-fn cannot(field: impl Into<String>, why: &'static str) -> Inexpressible {
+pub(crate) fn cannot(field: impl Into<String>, why: &'static str) -> Inexpressible {
     Inexpressible {
         field: field.into(),
         why,

@@ -13,5 +13,6 @@ pub mod openai;
 pub mod request;
 pub mod route;
 pub mod sse;
+pub mod surface;
 pub mod tokenizer;
 pub mod upstream_error;

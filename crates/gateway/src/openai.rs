@@ -98,7 +98,7 @@ pub fn encode(
     user: Option<&str>,
 ) -> Vec<u8> {
     let size = request
-        .fields
+        .fields()
         .iter()
         .map(|field| field.name.len() + field.value.len() + 4)
         .sum::<usize>();
@@ -122,7 +122,7 @@ pub fn encode(
         body.raw(limit_name, cap.to_string().as_bytes());
     }
     let is_limit = |name: &str| matches!(name, "max_tokens" | "max_completion_tokens");
-    for Field { name, value } in &request.fields {
+    for Field { name, value } in request.fields() {
         let dropped = OWN_FIELDS.contains(&name.as_str()) || REPLACED_FIELDS.contains(&name.as_str());
         if !(dropped || name == "reasoning" || is_limit(name) && max_tokens_cap.is_some()) {
             body.raw(name, value);

@@ -245,7 +245,7 @@ fn missing_parameter(entry: &ModelEntry, endpoint: &Endpoint, request: &ChatRequ
     let supports = |endpoint: &Endpoint, name: &str| {
         endpoint.supported_parameters.is_empty() || endpoint.supported_parameters.iter().any(|have| have == name)
     };
-    let missing = |name: &&str| request.field(name).is_some() && !supports(endpoint, name);
+    let missing = |name: &&str| request.says(name) && !supports(endpoint, name);
     if request.preferences.require_parameters {
         return KNOWN_PARAMETERS
             .iter()

@@ -31,7 +31,7 @@ pub async fn first_to_answer(
     mut open: OpenGeneration,
     waiting: Arc<Waiting>,
 ) -> Result<Exchange, ApiError> {
-    let user = request.field("user").map(|user| end_user(&caller, user));
+    let user = request.user.as_ref().map(|user| end_user(&caller, user));
     let mut last: Option<(UpstreamError, String)> = None;
     for candidate in route.attempts.iter().take(ATTEMPTS_MAX) {
         let Some(cap) = admission::cap(&request, candidate, open.held()) else {

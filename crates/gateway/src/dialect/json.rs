@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Json<'a> {
+pub(crate) enum Json<'a> {
     /// Written as it is.
     Raw(Cow<'a, str>),
     /// Escaped when written.
@@ -139,13 +139,13 @@ impl<'a> From<Vec<Json<'a>>> for Json<'a> {
 }
 
 /// `text` as a JSON string.
-pub(super) fn quote(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn quote(out: &mut Vec<u8>, text: &str) {
     // Writing text to memory can't fail.
     let _ = serde_json::to_writer(out, text);
 }
 
 /// `text` as a JSON string.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len() + 2);
     quote(&mut out, text);
     String::from_utf8(out).unwrap_or_default()

@@ -271,7 +271,7 @@ fn read<'a, T: Deserialize<'a>>(
 
 fn refuse_untaken(request: &ChatRequest, taken: &[&str]) -> Result<(), Inexpressible> {
     let is_required = request.preferences.require_parameters;
-    for name in request.fields.iter().map(|field| field.name.as_str()) {
+    for name in request.fields().iter().map(|field| field.name.as_str()) {
         let Some(value) = request.field(name) else { continue };
         let is_plain = name == "n" && value.as_ref() == b"1";
         let is_known = taken.contains(&name) || COMMON.contains(&name) || OWN_FIELDS.contains(&name);
