@@ -186,6 +186,10 @@ impl Conditions for Now<'_> {
         self.state.health.is_cooling_down(endpoint, self.now)
     }
 
+    fn now(&self) -> Micros {
+        self.now
+    }
+
     fn today(&self) -> &str {
         &self.today
     }

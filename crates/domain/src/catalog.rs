@@ -2,6 +2,7 @@
 
 use crate::price::Prices;
 use crate::slug::ModelSlug;
+use crate::time::Micros;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -300,7 +301,7 @@ impl Catalog {
                 provider: endpoint.provider,
             });
         }
-        if endpoint.prices.prompt.get() < 0 || endpoint.prices.completion.get() < 0 {
+        if !endpoint.prices.is_valid() {
             return Err(CatalogError::NegativePrice(id));
         }
         let Some(entry) = self.models.get_mut(&endpoint.model) else {
@@ -327,6 +328,18 @@ impl Provider {
 }
 
 impl Endpoint {
+    /// This endpoint with the prices of a request at `now` that asks for `service`; itself where they do not depend on these.
+    #[must_use]
+    pub fn chosen(self: &Arc<Self>, now: Micros, service: Option<&str>) -> Arc<Self> {
+        if self.prices.windows.is_empty() && self.prices.services.is_empty() {
+            return Arc::clone(self);
+        }
+        Arc::new(Self {
+            prices: self.prices.chosen(now, service),
+            ..Self::clone(self)
+        })
+    }
+
     /// Provider slug, with quantisation or region where the provider has several offers: `deepinfra/fp8`.
     #[must_use]
     pub fn tag(&self) -> String {

@@ -1,11 +1,17 @@
 //! Prices of one endpoint, and the one place where usage becomes money.
 
+mod bill;
+mod choice;
+
+pub use bill::{Line, Part};
+pub use choice::{PriceChange, PriceWindow, ServicePrices};
+
 use crate::money::{NanoUsd, PicoUsd};
 use crate::usage::Usage;
 use serde::{Deserialize, Serialize};
 
-/// Pico-dollars per unit. A missing part falls back: cache reads and writes to `prompt`, reasoning to `completion`,
-/// the others to nothing.
+/// Pico-dollars per unit. A missing part falls back: cache reads and writes and input of other kinds to `prompt`, writes
+/// for an hour to `cache_write`, reasoning and output of other kinds to `completion`, the others to nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prices {
     pub prompt: PicoUsd,
@@ -14,21 +20,54 @@ pub struct Prices {
     pub cache_read: Option<PicoUsd>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write: Option<PicoUsd>,
+    /// Per token written to a cache that is kept for an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_write_1h: Option<PicoUsd>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<PicoUsd>,
+    /// Per token of audio in the input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio_in: Option<PicoUsd>,
+    /// Per token of audio in the output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio_out: Option<PicoUsd>,
+    /// Per token of images in the input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_in: Option<PicoUsd>,
+    /// Per token of images in the output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_out: Option<PicoUsd>,
     /// Per request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<PicoUsd>,
     /// Per image in the output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<PicoUsd>,
+    /// Per search of the web.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web_search: Option<PicoUsd>,
+    /// Per second of audio that is transcribed; charged by the millisecond.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio_second: Option<PicoUsd>,
+    /// Per character that is spoken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub character: Option<PicoUsd>,
+    /// Per unit of search, as reranking is billed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search_unit: Option<PicoUsd>,
     /// Prices that replace the ones above for longer prompts, in ascending order of `min_prompt_tokens`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tiers: Vec<PriceTier>,
+    /// What other times of the day cost. Gone once [`Prices::chosen`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<PriceWindow>,
+    /// What other service tiers cost. Gone once [`Prices::chosen`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<ServicePrices>,
 }
 
 /// Applies when the prompt has *more* than `min_prompt_tokens` tokens.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PriceTier {
     pub min_prompt_tokens: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,6 +78,12 @@ pub struct PriceTier {
     pub cache_read: Option<PicoUsd>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write: Option<PicoUsd>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_write_1h: Option<PicoUsd>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<PicoUsd>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio_in: Option<PicoUsd>,
 }
 
 /// What a generation costs, with the parts that API replies and the generation page show.
@@ -46,9 +91,12 @@ pub struct PriceTier {
 pub struct Cost {
     /// The charge. Rounded up once, from the exact sum of all parts.
     pub total: NanoUsd,
-    /// Exact cost of the prompt, rounded up for display; parts may add up to more than `total`.
+    /// Exact cost of all input, rounded up for display; parts may add up to more than `total`.
     pub prompt: NanoUsd,
+    /// Of all output.
     pub completion: NanoUsd,
+    /// Of searches and of the request itself.
+    pub other: NanoUsd,
 }
 
 impl Prices {
@@ -58,189 +106,138 @@ impl Prices {
         self.parts().all(|price| price == PicoUsd::ZERO)
     }
 
-    /// Σ units × price in 128 bits of pico-dollars, rounded up once to the nano-dollar.
+    /// Whether no part is below zero.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.parts().all(|price| price >= PicoUsd::ZERO)
+    }
+
+    /// Σ units × price in 128 bits, rounded up once to the nano-dollar.
     #[must_use]
     pub fn cost(&self, usage: &Usage) -> Cost {
-        let at = self.at(usage.prompt);
-        let cached = usage.cache_read.saturating_add(usage.cache_write);
-        let prompt = sum(&[
-            (usage.prompt.saturating_sub(cached), at.prompt),
-            (usage.cache_read, at.cache_read.unwrap_or(at.prompt)),
-            (usage.cache_write, at.cache_write.unwrap_or(at.prompt)),
-        ]);
-        let completion = sum(&[
-            (usage.completion.saturating_sub(usage.reasoning), at.completion),
-            (usage.reasoning, at.reasoning.unwrap_or(at.completion)),
-            (usage.images, at.image.unwrap_or_default()),
-        ]);
-        let request = sum(&[(1, at.request.unwrap_or_default())]);
-        Cost {
-            total: round_up(prompt.saturating_add(completion).saturating_add(request)),
-            prompt: round_up(prompt),
-            completion: round_up(completion),
-        }
+        bill::cost(&self.bill(usage))
+    }
+
+    /// The lines whose amounts, summed exactly and rounded up once, are the charge: one for each part, in a fixed order.
+    #[must_use]
+    pub fn bill(&self, usage: &Usage) -> [Line; Part::COUNT] {
+        bill::lines(&self.at(usage.prompt), usage)
     }
 
     /// How many completion tokens `budget` pays for after a prompt of `prompt_tokens`; `None` when completions are free
     /// and the prompt fits, so that there is no limit.
     #[must_use]
     pub fn affordable_completion(&self, prompt_tokens: u64, budget: NanoUsd) -> Option<u64> {
-        let at = self.at(prompt_tokens);
-        let dearest = at.reasoning.unwrap_or_default().max(at.completion).get();
         let before = self.ceiling(prompt_tokens, 0);
         let left = budget.saturating_sub(before);
         if left.is_negative() {
             return Some(0);
         }
-        let left_pico = i128::from(left.get()).saturating_mul(PICO_PER_NANO);
-        let tokens = left_pico.checked_div(i128::from(dearest))?;
+        let dearest = self.reachable(prompt_tokens).map(|at| bill::dearest_output(&at)).max();
+        let left_pico = i128::from(left.get()).saturating_mul(bill::PICO_PER_NANO);
+        let tokens = left_pico.checked_div(i128::from(dearest?.get()))?;
         Some(u64::try_from(tokens).unwrap_or(u64::MAX))
     }
 
-    /// The most that `prompt` and `completion` tokens can cost, whichever parts turn out cached or reasoned.
+    /// The most that `prompt` and `completion` tokens can cost, whichever kinds they turn out to be of.
     #[must_use]
     pub fn ceiling(&self, prompt: u64, completion: u64) -> NanoUsd {
-        let at = self.at(prompt);
-        let input = at
-            .prompt
-            .max(at.cache_read.unwrap_or_default())
-            .max(at.cache_write.unwrap_or_default());
-        let output = at.completion.max(at.reasoning.unwrap_or_default());
-        round_up(sum(&[
-            (prompt, input),
-            (completion, output),
-            (1, at.request.unwrap_or_default()),
-        ]))
+        self.ceiling_of(&Usage {
+            prompt,
+            completion,
+            cache_write_1h: prompt,
+            audio_in: prompt,
+            image_in: prompt,
+            audio_out: completion,
+            image_out: completion,
+            ..Usage::default()
+        })
+    }
+
+    /// The most that usage can cost whose counts are at most those of `bounds`, whichever tokens turn out cached or
+    /// reasoned: the bounds on those do not matter.
+    #[must_use]
+    pub fn ceiling_of(&self, bounds: &Usage) -> NanoUsd {
+        self.reachable(bounds.prompt)
+            .map(|at| bill::ceiling(&at, bounds))
+            .max()
+            .unwrap_or_default()
     }
 
     /// These prices with the tier for `prompt_tokens` applied.
     #[must_use]
     pub fn at(&self, prompt_tokens: u64) -> Self {
-        let mut at = Self {
-            tiers: Vec::new(),
-            ..self.clone()
-        };
+        let mut at = self.flat();
         for tier in self.tiers.iter().filter(|tier| prompt_tokens > tier.min_prompt_tokens) {
             at.prompt = tier.prompt.unwrap_or(at.prompt);
             at.completion = tier.completion.unwrap_or(at.completion);
             at.cache_read = tier.cache_read.or(at.cache_read);
             at.cache_write = tier.cache_write.or(at.cache_write);
+            at.cache_write_1h = tier.cache_write_1h.or(at.cache_write_1h);
+            at.reasoning = tier.reasoning.or(at.reasoning);
+            at.audio_in = tier.audio_in.or(at.audio_in);
         }
         at
     }
 
-    fn parts(&self) -> impl Iterator<Item = PicoUsd> {
-        let optional = [
-            self.cache_read,
-            self.cache_write,
-            self.reasoning,
-            self.request,
-            self.image,
-        ];
-        let tiers = self.tiers.iter().flat_map(|tier| [tier.prompt, tier.completion]);
-        [self.prompt, self.completion]
-            .into_iter()
-            .chain(optional.into_iter().chain(tiers).flatten())
+    /// What prompts up to `prompt_tokens` may be charged by: a longer one can be the cheaper.
+    fn reachable(&self, prompt_tokens: u64) -> impl Iterator<Item = Self> {
+        let thresholds = self.tiers.iter().map(|tier| tier.min_prompt_tokens.saturating_add(1));
+        std::iter::once(0)
+            .chain(thresholds.filter(move |from| *from <= prompt_tokens))
+            .map(|tokens| self.at(tokens))
     }
-}
 
-const PICO_PER_NANO: i128 = 1_000;
+    /// Without tiers, windows and services, and without copying them.
+    fn flat(&self) -> Self {
+        Self {
+            prompt: self.prompt,
+            completion: self.completion,
+            cache_read: self.cache_read,
+            cache_write: self.cache_write,
+            cache_write_1h: self.cache_write_1h,
+            reasoning: self.reasoning,
+            audio_in: self.audio_in,
+            audio_out: self.audio_out,
+            image_in: self.image_in,
+            image_out: self.image_out,
+            request: self.request,
+            image: self.image,
+            web_search: self.web_search,
+            audio_second: self.audio_second,
+            character: self.character,
+            search_unit: self.search_unit,
+            tiers: Vec::new(),
+            windows: Vec::new(),
+            services: Vec::new(),
+        }
+    }
 
-fn sum(parts: &[(u64, PicoUsd)]) -> i128 {
-    parts.iter().fold(0, |total, (units, price)| {
-        total.saturating_add(i128::from(*units).saturating_mul(i128::from(price.get())))
-    })
-}
-
-fn round_up(pico: i128) -> NanoUsd {
-    let whole = pico.div_euclid(PICO_PER_NANO);
-    let rest = pico.rem_euclid(PICO_PER_NANO);
-    NanoUsd::new(i64::try_from(whole.saturating_add(i128::from(rest > 0))).unwrap_or(i64::MAX))
+    fn parts(&self) -> impl Iterator<Item = PicoUsd> {
+        let own = PriceChange::of(self).parts();
+        let changes = self.windows.iter().map(|window| &window.change);
+        let changes = changes.chain(self.services.iter().map(|service| &service.change));
+        let tiers = self
+            .tiers
+            .iter()
+            .chain(self.services.iter().flat_map(|service| &service.tiers));
+        let tiers = tiers.flat_map(|tier| {
+            [
+                tier.prompt,
+                tier.completion,
+                tier.cache_read,
+                tier.cache_write,
+                tier.cache_write_1h,
+                tier.reasoning,
+                tier.audio_in,
+            ]
+        });
+        own.into_iter()
+            .chain(changes.flat_map(PriceChange::parts))
+            .chain(tiers)
+            .flatten()
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn prices() -> Prices {
-        Prices {
-            prompt: PicoUsd::new(135_000),
-            completion: PicoUsd::new(400_000),
-            cache_read: Some(PicoUsd::new(13_500)),
-            ..Prices::default()
-        }
-    }
-
-    #[test]
-    fn cached_tokens_cost_their_own_price() {
-        let usage = Usage {
-            prompt: 1_000,
-            cache_read: 400,
-            completion: 10,
-            ..Usage::default()
-        };
-        let pico = 600 * 135_000 + 400 * 13_500 + 10 * 400_000;
-        assert_eq!(prices().cost(&usage).total, NanoUsd::new(pico / 1_000));
-    }
-
-    #[test]
-    fn a_fraction_of_a_nano_dollar_is_rounded_up_once() {
-        let prices = Prices {
-            prompt: PicoUsd::new(1),
-            completion: PicoUsd::new(1),
-            ..Prices::default()
-        };
-        let usage = Usage {
-            prompt: 1,
-            completion: 1,
-            ..Usage::default()
-        };
-        assert_eq!(prices.cost(&usage).total, NanoUsd::new(1));
-    }
-
-    #[test]
-    fn a_tier_applies_above_its_threshold_only() {
-        let tier = PriceTier {
-            min_prompt_tokens: 100,
-            prompt: Some(PicoUsd::new(2_000)),
-            completion: None,
-            cache_read: None,
-            cache_write: None,
-        };
-        let prices = Prices {
-            prompt: PicoUsd::new(1_000),
-            tiers: vec![tier],
-            ..Prices::default()
-        };
-        let cost = |prompt| {
-            prices
-                .cost(&Usage {
-                    prompt,
-                    ..Usage::default()
-                })
-                .total
-                .get()
-        };
-        assert_eq!((cost(100), cost(101)), (100, 202));
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_affordable_never_costs_more_than_the_budget(
-            prompt in 0u64..1_000_000, budget in 0i64..1_000_000_000_000, out in 1i64..100_000_000
-        ) {
-            let prices = Prices { prompt: PicoUsd::new(1_000), completion: PicoUsd::new(out), ..Prices::default() };
-            let budget = NanoUsd::new(budget);
-            prop_assume!(prices.ceiling(prompt, 0) <= budget);
-            let tokens = prices.affordable_completion(prompt, budget).unwrap();
-            prop_assert!(prices.ceiling(prompt, tokens) <= budget);
-        }
-
-        #[test]
-        fn no_usage_within_the_ceiling_costs_more(prompt in 0u64..1_000_000, completion in 0u64..1_000_000, cached in 0u64..1_000_000) {
-            let usage = Usage { prompt, completion, cache_read: cached.min(prompt), ..Usage::default() };
-            prop_assert!(prices().cost(&usage).total <= prices().ceiling(prompt, completion));
-        }
-    }
-}
+mod tests;

@@ -90,15 +90,18 @@ pub fn usage_json(usage: &Usage, cost: &Cost) -> String {
         reasoning,
         cache_read,
         cache_write,
-        images,
+        audio_in,
+        audio_out,
+        image_out,
+        ..
     } = *usage;
     format!(
         "{{\"prompt_tokens\":{prompt},\"completion_tokens\":{completion},\"total_tokens\":{total},\
          \"cost\":{cost},\"is_byok\":false,\
          \"cost_details\":{{\"upstream_inference_cost\":null,\"upstream_inference_prompt_cost\":{prompt_cost},\
          \"upstream_inference_completions_cost\":{completion_cost}}},\
-         \"prompt_tokens_details\":{{\"cached_tokens\":{cache_read},\"cache_write_tokens\":{cache_write},\"audio_tokens\":0,\"video_tokens\":0}},\
-         \"completion_tokens_details\":{{\"reasoning_tokens\":{reasoning},\"audio_tokens\":0,\"image_tokens\":{images}}}}}",
+         \"prompt_tokens_details\":{{\"cached_tokens\":{cache_read},\"cache_write_tokens\":{cache_write},\"audio_tokens\":{audio_in},\"video_tokens\":0}},\
+         \"completion_tokens_details\":{{\"reasoning_tokens\":{reasoning},\"audio_tokens\":{audio_out},\"image_tokens\":{image_out}}}}}",
         total = usage.total(),
         cost = cost.total.to_decimal(),
         prompt_cost = cost.prompt.to_decimal(),

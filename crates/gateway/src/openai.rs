@@ -276,12 +276,16 @@ struct NativeUsage {
 struct PromptDetails {
     cached_tokens: Option<u64>,
     cache_write_tokens: Option<u64>,
+    audio_tokens: Option<u64>,
+    image_tokens: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct CompletionDetails {
     reasoning_tokens: Option<u64>,
+    audio_tokens: Option<u64>,
+    image_tokens: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -314,7 +318,11 @@ impl NativeUsage {
             reasoning: reasoning.min(completion),
             cache_read,
             cache_write: prompt_details.cache_write_tokens.unwrap_or(0).min(prompt - cache_read),
-            images: 0,
+            audio_in: prompt_details.audio_tokens.unwrap_or(0).min(prompt),
+            image_in: prompt_details.image_tokens.unwrap_or(0).min(prompt),
+            audio_out: details.audio_tokens.unwrap_or(0).min(completion),
+            image_out: details.image_tokens.unwrap_or(0).min(completion),
+            ..Usage::default()
         }
     }
 }

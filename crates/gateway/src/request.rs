@@ -129,6 +129,17 @@ impl ChatRequest {
         Self::of_chat(top_level(body)?, Form::Chat)
     }
 
+    /// The service tier that the caller asks for, if any.
+    #[must_use]
+    pub fn service_tier(&self) -> Option<String> {
+        // What other APIs call it is the same word: nothing need be translated to find it.
+        let own = self
+            .native
+            .as_ref()
+            .map_or_else(|| self.fields(), |native| native.fields.as_slice());
+        serde_json::from_slice(present(own, "service_tier")?).ok()
+    }
+
     /// The raw JSON of a top-level field of the chat API; a `null` counts as absent.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&Bytes> {

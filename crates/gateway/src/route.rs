@@ -5,6 +5,7 @@ use crate::request::{ChatRequest, DataCollection, Dollars, Preferences, Sort};
 use domain::catalog::{Catalog, Endpoint, Model, ModelEntry, Provider};
 use domain::money::PicoUsd;
 use domain::slug::{ModelRef, ModelSlug};
+use domain::time::Micros;
 use std::fmt;
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ pub struct Route {
 #[derive(Debug, Clone)]
 pub struct Candidate {
     pub model: Arc<Model>,
+    /// With the prices of this moment and of the service tier that the request asks for.
     pub endpoint: Arc<Endpoint>,
     pub provider: Arc<Provider>,
 }
@@ -63,6 +65,8 @@ pub trait Conditions {
     fn missing_setting(&self, provider: &Provider) -> Option<String>;
     /// Whether the endpoint failed just now and should come last.
     fn is_cooling_down(&self, endpoint: &str) -> bool;
+    /// For prices that depend on the time of the day.
+    fn now(&self) -> Micros;
     /// Today, for deprecation dates, as `YYYY-MM-DD`.
     fn today(&self) -> &str;
 }
@@ -126,7 +130,9 @@ fn add_model(
 ) -> Result<(), RouteError> {
     let variant = Variant::parse(wanted)?;
     let mut eligible = Vec::new();
+    let service = request.service_tier();
     for endpoint in &entry.endpoints {
+        let endpoint = &endpoint.chosen(conditions.now(), service.as_deref());
         let Some(provider) = catalog.provider(&endpoint.provider) else {
             continue;
         };

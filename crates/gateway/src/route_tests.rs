@@ -18,6 +18,10 @@ impl Conditions for World {
     fn is_cooling_down(&self, endpoint: &str) -> bool {
         self.cooling.contains(&endpoint)
     }
+    fn now(&self) -> Micros {
+        Micros::new(1_795_421_106_000_000)
+    }
+
     fn today(&self) -> &str {
         "2026-11-23"
     }
@@ -210,4 +214,33 @@ fn unknown_models_and_variants_are_told_apart() {
 fn fallback_models_follow_and_unknown_ones_do_not_hurt() {
     let found = providers(&World::default(), &json!({"model": "a/none", "models": ["a/m"]}), 1);
     assert_eq!(found.len(), 3);
+}
+
+#[test]
+fn a_request_is_charged_by_the_prices_of_its_service_tier_and_hour() {
+    let mut data: CatalogData = serde_json::from_value(json!({
+        "providers": [provider("p", &json!({}))],
+        "models": [{"slug": "a/m", "name": "M", "kind": "chat", "context_length": 1000,
+            "input_modalities": ["text"], "output_modalities": ["text"]}],
+        "endpoints": [endpoint("p", 10, &json!({}))],
+    }))
+    .unwrap();
+    data.endpoints[0].prices = serde_json::from_value(json!({"prompt": 10, "completion": 10,
+        "services": [{"name": "flex", "prompt": 5}], "windows": [{"from_minute": 480, "until_minute": 490, "completion": 7}]}))
+    .unwrap();
+    let catalog = Catalog::new(1, data).unwrap();
+    let chosen = |body: &str| {
+        let request = ChatRequest::parse(&Bytes::from(body.to_owned())).unwrap();
+        let route = route(&catalog, &request, &World::default(), 1).unwrap();
+        let prices = route.attempts[0].endpoint.prices.clone();
+        (prices.prompt.get(), prices.completion.get(), prices.services.len())
+    };
+    assert_eq!(
+        chosen(r#"{"model":"a/m","messages":[{"role":"user","content":"hi"}]}"#),
+        (10, 7, 0)
+    );
+    assert_eq!(
+        chosen(r#"{"model":"a/m","messages":[{"role":"user","content":"hi"}],"service_tier":"flex"}"#),
+        (5, 7, 0)
+    );
 }

@@ -5,8 +5,10 @@ use domain::account::Email;
 use domain::money::NanoUsd;
 use domain::slug::ModelSlug;
 use domain::time::Micros;
+use domain::usage::Usage;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 
 pub(crate) fn flag(value: bool) -> i64 {
     i64::from(value)
@@ -19,6 +21,30 @@ pub(crate) fn stored_count(value: u64) -> Result<i64> {
 
 pub(crate) fn count(value: i64) -> Result<u64> {
     u64::try_from(value).map_err(|_| StoreError::corrupt(format!("the negative count {value}")))
+}
+
+/// The counts of usage that have no column of their own, as they are rarely there: NULL when there are none.
+pub(crate) fn other_usage(usage: &Usage) -> Result<Option<String>> {
+    let other = Usage {
+        prompt: 0,
+        completion: 0,
+        reasoning: 0,
+        cache_read: 0,
+        cache_write: 0,
+        images: 0,
+        ..*usage
+    };
+    if other == Usage::default() {
+        return Ok(None);
+    }
+    let counts: BTreeMap<String, u64> = from_json(&to_json(&other)?)?;
+    let counts: BTreeMap<_, _> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
+    to_json(&counts).map(Some)
+}
+
+/// Usage with those counts alone.
+pub(crate) fn usage(other: Option<&str>) -> Result<Usage> {
+    other.map_or(Ok(Usage::default()), from_json)
 }
 
 pub(crate) fn email(text: &str) -> Result<Email> {

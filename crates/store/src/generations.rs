@@ -42,8 +42,8 @@ pub async fn by_id(tx: &mut Tx, id: &GenerationId) -> Result<Option<Generation>>
         GenerationRow,
         tx,
         "SELECT id, node_id, account_id, key_hash, model, endpoint, provider, surface, streamed, prompt_tokens,
-                completion_tokens, reasoning_tokens, cache_read_tokens, cache_write_tokens, images, estimated,
-                cost_nano, house_cost_nano, prices, outcome, finish_reason, native_finish_reason, upstream_id,
+                completion_tokens, reasoning_tokens, cache_read_tokens, cache_write_tokens, images, other_usage,
+                estimated, cost_nano, house_cost_nano, prices, outcome, finish_reason, native_finish_reason, upstream_id,
                 created_us, first_token_us, duration_us, app_name, app_url, attempts
          FROM generations WHERE id = $1",
         id.as_str(),
@@ -66,8 +66,8 @@ pub async fn list(tx: &mut Tx, account: &AccountId, filter: &Filter, limit: i64)
         GenerationRow,
         tx,
         "SELECT id, node_id, account_id, key_hash, model, endpoint, provider, surface, streamed, prompt_tokens,
-                completion_tokens, reasoning_tokens, cache_read_tokens, cache_write_tokens, images, estimated,
-                cost_nano, house_cost_nano, prices, outcome, finish_reason, native_finish_reason, upstream_id,
+                completion_tokens, reasoning_tokens, cache_read_tokens, cache_write_tokens, images, other_usage,
+                estimated, cost_nano, house_cost_nano, prices, outcome, finish_reason, native_finish_reason, upstream_id,
                 created_us, first_token_us, duration_us, app_name, app_url, attempts
          FROM generations
          WHERE account_id = $1 AND created_us < $2 AND ($3 IS NULL OR key_hash = $3) AND ($4 IS NULL OR model = $4)
@@ -130,8 +130,8 @@ pub(crate) async fn insert(
         &rows,
         "INSERT INTO generations
              (id, node_id, account_id, key_hash, model, endpoint, provider, surface, streamed, prompt_tokens,
-              completion_tokens, reasoning_tokens, cache_read_tokens, cache_write_tokens, images, estimated, cost_nano,
-              house_cost_nano, prices, outcome, finish_reason, native_finish_reason, upstream_id, day, created_us,
+              completion_tokens, reasoning_tokens, cache_read_tokens, cache_write_tokens, images, other_usage,
+              estimated, cost_nano, house_cost_nano, prices, outcome, finish_reason, native_finish_reason, upstream_id, day, created_us,
               first_token_us, duration_us, app_name, app_url, attempts, settled_us, late) ",
         |row| [
             row.generation.id.as_str(),
@@ -149,6 +149,7 @@ pub(crate) async fn insert(
             row.cache_read,
             row.cache_write,
             row.images,
+            row.other_usage.as_deref(),
             column::flag(row.generation.estimated),
             row.generation.cost.get(),
             row.generation.house_cost.get(),
@@ -201,6 +202,7 @@ struct NewRow<'a> {
     cache_read: i64,
     cache_write: i64,
     images: i64,
+    other_usage: Option<String>,
     prices: String,
     attempts: String,
 }
@@ -222,6 +224,7 @@ struct GenerationRow {
     cache_read_tokens: i64,
     cache_write_tokens: i64,
     images: i64,
+    other_usage: Option<String>,
     estimated: i64,
     cost_nano: i64,
     house_cost_nano: i64,
@@ -249,6 +252,7 @@ impl<'a> NewRow<'a> {
             cache_read: column::stored_count(usage.cache_read)?,
             cache_write: column::stored_count(usage.cache_write)?,
             images: column::stored_count(usage.images)?,
+            other_usage: column::other_usage(usage)?,
             prices: column::to_json(&generation.prices)?,
             attempts: column::to_json(&generation.attempts)?,
         })
@@ -264,6 +268,7 @@ impl GenerationRow {
             cache_read: column::count(self.cache_read_tokens)?,
             cache_write: column::count(self.cache_write_tokens)?,
             images: column::count(self.images)?,
+            ..column::usage(self.other_usage.as_deref())?
         };
         Ok(Generation {
             id: GenerationId::stored(self.id),

@@ -1,7 +1,8 @@
 //! How far each running answer has come, in fixed slots of one file: one small write before the bytes go to the caller,
 //! so that after `kill -9` nothing the caller received is forgotten.
 //!
-//! Slot: CRC-32 (u32 LE) of the rest, payload length (u32 LE), payload (generation id, space, five counts).
+//! Slot: CRC-32 (u32 LE) of the rest, payload length (u32 LE), payload (generation id, and counts apart by
+//! spaces; counts of zero at the end are left out).
 
 use domain::id::GenerationId;
 use domain::usage::Usage;
@@ -33,6 +34,8 @@ pub struct Slot {
 
 const SLOT_BYTES: usize = 192;
 const HEADER_BYTES: usize = 8;
+/// How many counts usage has.
+const COUNTS: usize = 15;
 
 impl Progress {
     pub fn open(path: &Path) -> io::Result<Self> {
@@ -77,18 +80,13 @@ impl Progress {
 impl Slot {
     /// Records how far the answer has come.
     pub fn write(&self, usage: &Usage) -> io::Result<()> {
-        let Usage {
-            prompt,
-            completion,
-            reasoning,
-            cache_read,
-            cache_write,
-            ..
-        } = usage;
-        let payload = format!(
-            "{} {prompt} {completion} {reasoning} {cache_read} {cache_write}",
-            self.id
-        );
+        let counts = counts(usage);
+        let told = counts.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1);
+        let mut payload = self.id.to_string();
+        for count in &counts[..told] {
+            payload.push(' ');
+            payload.push_str(&count.to_string());
+        }
         let mut slot = [0; SLOT_BYTES];
         let Some(place) = slot.get_mut(HEADER_BYTES..HEADER_BYTES + payload.len()) else {
             return Err(io::Error::other("a progress record is too large for its slot"));
@@ -112,6 +110,64 @@ impl Drop for Slot {
     }
 }
 
+/// In the order of their likelihood, and of what earlier versions wrote.
+fn counts(usage: &Usage) -> [u64; COUNTS] {
+    [
+        usage.prompt,
+        usage.completion,
+        usage.reasoning,
+        usage.cache_read,
+        usage.cache_write,
+        usage.images,
+        usage.cache_write_1h,
+        usage.audio_in,
+        usage.audio_out,
+        usage.image_in,
+        usage.image_out,
+        usage.web_searches,
+        usage.audio_ms,
+        usage.characters,
+        usage.search_units,
+    ]
+}
+
+fn usage(counts: [u64; COUNTS]) -> Usage {
+    let [
+        prompt,
+        completion,
+        reasoning,
+        cache_read,
+        cache_write,
+        images,
+        cache_write_1h,
+        audio_in,
+        audio_out,
+        image_in,
+        image_out,
+        web_searches,
+        audio_ms,
+        characters,
+        search_units,
+    ] = counts;
+    Usage {
+        prompt,
+        completion,
+        reasoning,
+        cache_read,
+        cache_write,
+        images,
+        cache_write_1h,
+        audio_in,
+        audio_out,
+        image_in,
+        image_out,
+        web_searches,
+        audio_ms,
+        characters,
+        search_units,
+    }
+}
+
 fn decode(slot: &[u8]) -> Option<(GenerationId, Usage)> {
     let (sum, rest) = slot.split_first_chunk::<4>()?;
     if crc32fast::hash(rest) != u32::from_le_bytes(*sum) {
@@ -121,14 +177,9 @@ fn decode(slot: &[u8]) -> Option<(GenerationId, Usage)> {
     let payload = rest.get(..usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
     let mut words = std::str::from_utf8(payload).ok()?.split(' ');
     let id = GenerationId::stored(words.next()?);
-    let mut count = || words.next()?.parse().ok();
-    let usage = Usage {
-        prompt: count()?,
-        completion: count()?,
-        reasoning: count()?,
-        cache_read: count()?,
-        cache_write: count()?,
-        images: 0,
-    };
-    Some((id, usage))
+    let mut counts = [0; COUNTS];
+    for (count, word) in counts.iter_mut().zip(words) {
+        *count = word.parse().ok()?;
+    }
+    Some((id, usage(counts)))
 }

@@ -9,7 +9,7 @@ use crate::format;
 use crate::wire::data;
 use domain::generation::{Attempt, Generation};
 use domain::money::PicoUsd;
-use domain::price::Prices;
+use domain::price::{Line, Part, Prices};
 use domain::usage::Usage;
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
@@ -115,50 +115,45 @@ fn Detail(generation: Generation) -> impl IntoView {
     }
 }
 
-/// One part of the cost: so many units at such a price.
-#[derive(Debug, PartialEq, Eq)]
-struct Part {
-    name: &'static str,
-    units: u64,
-    price: PicoUsd,
+/// The lines of the bill that say something.
+fn lines(prices: &Prices, usage: &Usage) -> Vec<Line> {
+    let says = |line: &Line| line.units > 0 && (line.price != PicoUsd::ZERO || line.part == Part::Completion);
+    prices.bill(usage).into_iter().filter(says).collect()
 }
 
-/// The parts whose products, summed exactly and rounded up once, are the charge.
-fn parts(prices: &Prices, usage: &Usage) -> Vec<Part> {
-    let at = prices.at(usage.prompt);
-    let cached = usage.cache_read.saturating_add(usage.cache_write);
-    let all = [
-        ("Prompt", usage.prompt.saturating_sub(cached), at.prompt),
-        (
-            "Prompt, read from cache",
-            usage.cache_read,
-            at.cache_read.unwrap_or(at.prompt),
-        ),
-        (
-            "Prompt, written to cache",
-            usage.cache_write,
-            at.cache_write.unwrap_or(at.prompt),
-        ),
-        (
-            "Answer",
-            usage.completion.saturating_sub(usage.reasoning),
-            at.completion,
-        ),
-        ("Reasoning", usage.reasoning, at.reasoning.unwrap_or(at.completion)),
-        ("Images", usage.images, at.image.unwrap_or_default()),
-        ("Request", 1, at.request.unwrap_or_default()),
-    ];
-    let part = |(name, units, price)| Part { name, units, price };
-    all.into_iter()
-        .map(part)
-        .filter(|part| part.units > 0 && (part.price != PicoUsd::ZERO || part.name == "Answer"))
-        .collect()
+const fn name(part: Part) -> &'static str {
+    match part {
+        Part::Prompt => "Prompt",
+        Part::CacheRead => "Prompt, read from cache",
+        Part::CacheWrite => "Prompt, written to cache",
+        Part::CacheWrite1h => "Prompt, written to cache for an hour",
+        Part::AudioIn => "Prompt, audio",
+        Part::ImageIn => "Prompt, images",
+        Part::Characters => "Characters",
+        Part::AudioTime => "Audio, milliseconds",
+        Part::Completion => "Answer",
+        Part::Reasoning => "Reasoning",
+        Part::AudioOut => "Answer, audio",
+        Part::ImageOut => "Answer, images",
+        Part::Images => "Images",
+        Part::SearchUnits => "Search units",
+        Part::WebSearches => "Web searches",
+        Part::Request => "Request",
+    }
 }
 
-/// Exact dollars of one part.
-fn product(part: &Part) -> String {
-    let pico = i128::from(part.units) * i128::from(part.price.get());
-    i64::try_from(pico).map_or_else(
+/// Dollars for a million units.
+fn per_million(line: &Line) -> String {
+    let price = line
+        .price
+        .get()
+        .checked_div(i64::try_from(line.part.units_per_price()).unwrap_or(1));
+    PicoUsd::new(price.unwrap_or_default()).per_million()
+}
+
+/// Dollars of one line, to the pico-dollar.
+fn product(line: &Line) -> String {
+    i64::try_from(line.femto() / 1_000).map_or_else(
         |_| "–".to_owned(),
         |pico| format!("${}", PicoUsd::new(pico).to_decimal()),
     )
@@ -173,15 +168,15 @@ fn Parts(generation: Generation) -> impl IntoView {
         domain::money::NanoUsd::ZERO
     };
     let agrees = charged == generation.cost;
-    let rows: Vec<_> = parts(&generation.prices, &generation.usage)
+    let rows: Vec<_> = lines(&generation.prices, &generation.usage)
         .into_iter()
-        .map(|part| {
+        .map(|line| {
             view! {
                 <tr>
-                    <th scope="row">{part.name}</th>
-                    <td class="number" data-label="Units">{format::grouped(part.units)}</td>
-                    <td class="number" data-label="Price per million">{part.price.per_million()}</td>
-                    <td class="number" data-label="Product">{product(&part)}</td>
+                    <th scope="row">{name(line.part)}</th>
+                    <td class="number" data-label="Units">{format::grouped(line.units)}</td>
+                    <td class="number" data-label="Price per million">{per_million(&line)}</td>
+                    <td class="number" data-label="Product">{product(&line)}</td>
                 </tr>
             }
         })
@@ -288,10 +283,10 @@ mod tests {
             cache_read: 400,
             ..Usage::default()
         };
-        let pico: i64 = parts(&prices, &usage)
-            .iter()
-            .map(|part| part.price.get() * i64::try_from(part.units).unwrap())
-            .sum();
-        assert_eq!(prices.cost(&usage).total.get(), (pico + 999) / 1_000);
+        let femto: i128 = lines(&prices, &usage).iter().map(Line::femto).sum();
+        assert_eq!(
+            i128::from(prices.cost(&usage).total.get()),
+            (femto + 999_999) / 1_000_000
+        );
     }
 }

@@ -22,15 +22,14 @@ on_both! {
             min_prompt_tokens: 5,
             prompt: None,
             completion: Some(domain::money::PicoUsd::new(9)),
-            cache_read: None,
-            cache_write: None,
+            ..PriceTier::default()
         };
         let plain = generation("gen-1", &made, 10);
         let bare = Generation {
             streamed: false,
             estimated: true,
             outcome: Outcome::Recovered,
-            usage: Usage { cache_read: 1, cache_write: 2, images: 3, ..Usage::default() },
+            usage: Usage { cache_read: 1, cache_write: 2, images: 3, cache_write_1h: 1, audio_ms: 9, ..Usage::default() },
             prices: Prices { tiers: vec![tier], ..Prices::default() },
             finish_reason: None,
             native_finish_reason: None,

@@ -117,6 +117,12 @@ on_both! {
         assert_eq!(after(&db, sql).await, expected);
     }
 
+    async fn a_changed_count_of_another_unit(db: Db) {
+        let sql = r#"UPDATE generations SET other_usage = '{"audio_ms":1500}',
+                         prices = '{"prompt":1000,"completion":0,"audio_second":2000}' WHERE id = 'gen-1'"#;
+        assert!(matches!(after(&db, sql).await, Difference::Cost { recomputed, .. } if recomputed == nano(43)));
+    }
+
     async fn a_changed_price(db: Db) {
         let sql = "UPDATE generations SET prices = REPLACE(prices, '1000', '2000') WHERE id = 'gen-1'";
         assert!(matches!(after(&db, sql).await, Difference::Cost { recomputed, .. } if recomputed == nano(80)));

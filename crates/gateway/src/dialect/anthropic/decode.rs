@@ -118,7 +118,22 @@ struct NativeUsage {
     output_tokens: Option<u64>,
     cache_read_input_tokens: Option<u64>,
     cache_creation_input_tokens: Option<u64>,
+    cache_creation: Option<CacheCreation>,
+    server_tool_use: Option<ServerToolUse>,
     output_tokens_details: Option<OutputDetails>,
+}
+
+/// What was written to the cache, by how long it is kept.
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(default)]
+struct CacheCreation {
+    ephemeral_1h_input_tokens: Option<u64>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(default)]
+struct ServerToolUse {
+    web_search_requests: Option<u64>,
 }
 
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
@@ -134,6 +149,8 @@ impl NativeUsage {
         self.output_tokens = self.output_tokens.max(later.output_tokens);
         self.cache_read_input_tokens = self.cache_read_input_tokens.max(later.cache_read_input_tokens);
         self.cache_creation_input_tokens = self.cache_creation_input_tokens.max(later.cache_creation_input_tokens);
+        self.cache_creation = later.cache_creation.or(self.cache_creation);
+        self.server_tool_use = later.server_tool_use.or(self.server_tool_use);
         self.output_tokens_details = later.output_tokens_details.or(self.output_tokens_details);
     }
 
@@ -141,6 +158,8 @@ impl NativeUsage {
         let cache_read = self.cache_read_input_tokens.unwrap_or(0);
         let cache_write = self.cache_creation_input_tokens.unwrap_or(0);
         let completion = self.output_tokens.unwrap_or(0);
+        let hour = self.cache_creation.unwrap_or_default().ephemeral_1h_input_tokens;
+        let searches = self.server_tool_use.unwrap_or_default().web_search_requests;
         let thinking = self.output_tokens_details.unwrap_or_default().thinking_tokens;
         Usage {
             prompt: self
@@ -152,7 +171,9 @@ impl NativeUsage {
             reasoning: thinking.unwrap_or(0).min(completion),
             cache_read,
             cache_write,
-            images: 0,
+            cache_write_1h: hour.unwrap_or(0).min(cache_write),
+            web_searches: searches.unwrap_or(0),
+            ..Usage::default()
         }
     }
 }

@@ -188,6 +188,16 @@ struct NativeUsage {
     thoughts_token_count: u64,
     tool_use_prompt_token_count: u64,
     cached_content_token_count: u64,
+    prompt_tokens_details: Vec<Modality>,
+    cache_tokens_details: Vec<Modality>,
+    candidates_tokens_details: Vec<Modality>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Modality {
+    modality: String,
+    token_count: u64,
 }
 
 impl NativeUsage {
@@ -198,10 +208,24 @@ impl NativeUsage {
             completion: self.candidates_token_count.saturating_add(self.thoughts_token_count),
             reasoning: self.thoughts_token_count,
             cache_read: self.cached_content_token_count.min(prompt),
-            cache_write: 0,
             images,
+            audio_in: self.fresh("AUDIO"),
+            image_in: self.fresh("IMAGE"),
+            audio_out: of(&self.candidates_tokens_details, "AUDIO"),
+            image_out: of(&self.candidates_tokens_details, "IMAGE"),
+            ..Usage::default()
         }
     }
+
+    /// Of the prompt, and not from the cache.
+    fn fresh(&self, modality: &str) -> u64 {
+        of(&self.prompt_tokens_details, modality).saturating_sub(of(&self.cache_tokens_details, modality))
+    }
+}
+
+fn of(details: &[Modality], modality: &str) -> u64 {
+    let tokens = details.iter().filter(|detail| detail.modality == modality);
+    tokens.fold(0, |sum, detail| sum.saturating_add(detail.token_count))
 }
 
 impl Decoder {

@@ -159,6 +159,7 @@ impl NativeUsage {
                 .unwrap_or(0)
                 .min(self.input_tokens - cache_read),
             images,
+            ..Usage::default()
         }
     }
 }

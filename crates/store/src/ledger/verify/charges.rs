@@ -20,7 +20,7 @@ pub(super) async fn difference(tx: &mut Tx) -> Result<Option<Difference>> {
             ChargedRow,
             tx,
             "SELECT g.id, g.prompt_tokens, g.completion_tokens, g.reasoning_tokens, g.cache_read_tokens,
-                    g.cache_write_tokens, g.images, g.prices, g.outcome, g.day, g.created_us, g.cost_nano,
+                    g.cache_write_tokens, g.images, g.other_usage, g.prices, g.outcome, g.day, g.created_us, g.cost_nano,
                     g.house_cost_nano, g.late,
                     (SELECT CAST(COALESCE(SUM(l.amount_nano), 0) AS BIGINT)
                      FROM transfers t JOIN legs l ON l.transfer_id = t.id
@@ -80,6 +80,7 @@ struct ChargedRow {
     cache_read_tokens: i64,
     cache_write_tokens: i64,
     images: i64,
+    other_usage: Option<String>,
     prices: String,
     outcome: String,
     day: String,
@@ -139,6 +140,7 @@ impl ChargedRow {
             cache_read: column::count(self.cache_read_tokens)?,
             cache_write: column::count(self.cache_write_tokens)?,
             images: column::count(self.images)?,
+            ..column::usage(self.other_usage.as_deref())?
         };
         let prices: Prices = column::from_json(&self.prices)?;
         let outcome = column::word(&self.outcome, Outcome::parse)?;
