@@ -5,6 +5,7 @@ mod browser;
 mod cargo;
 mod debian;
 mod dev;
+mod fuzz;
 mod local_model;
 mod lock;
 mod loopback;
@@ -44,6 +45,8 @@ enum Task {
     /// Measure how fast it is, against the targets.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Feed the decoders and translators bytes that nobody thought of.
+    Fuzz(fuzz::Options),
     /// Run only the local model, in the foreground.
     LocalModel {
         /// Port on 127.0.0.1 [default: a free one].
@@ -77,6 +80,7 @@ fn carry_out(task: Task) -> Result<ExitCode> {
         Task::Test(options) => test::test(&workspace, &options),
         Task::Torture(torture) => torture::torture(&workspace, torture),
         Task::Bench(bench) => bench::bench(&workspace, &bench),
+        Task::Fuzz(options) => fuzz::fuzz(&workspace, &options),
         Task::LocalModel { port } => serve_local_model(&workspace, port),
         Task::Pg => serve_postgres(&workspace),
     }

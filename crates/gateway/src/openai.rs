@@ -143,6 +143,9 @@ pub fn decode(data: &Bytes) -> Result<Decoded, NotAChunk> {
         });
     }
     let chunk: Chunk<'_> = serde_json::from_slice(data).map_err(|_| NotAChunk)?;
+    if data.iter().any(is_line_end) {
+        return decode(&on_one_line(data));
+    }
     if chunk.error.is_some_and(|error| error.get() != "null") {
         return Ok(Decoded {
             error: Some(upstream_error::from_event(data)),
@@ -166,6 +169,16 @@ pub fn decode(data: &Bytes) -> Result<Decoded, NotAChunk> {
         done: false,
         whole: false,
     })
+}
+
+fn is_line_end(byte: &u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
+}
+
+/// Parts are passed on as they are written, within a line of a stream. In JSON a line end is nothing but space.
+fn on_one_line(data: &[u8]) -> Bytes {
+    let spaced = data.iter().map(|byte| if is_line_end(byte) { b' ' } else { *byte });
+    spaced.collect::<Vec<u8>>().into()
 }
 
 /// The five finish reasons of the API, whatever a provider calls them.
@@ -613,5 +626,13 @@ mod tests {
         assert_eq!(whole.choices[0].native_finish_reason.as_deref(), Some("stop"));
         assert_eq!(whole.choices[0].text_bytes, 5);
         assert_eq!(whole.usage.unwrap().completion, 2);
+    }
+
+    #[test]
+    fn what_a_provider_writes_on_several_lines_is_passed_on_in_one() {
+        let answer = "{\"choices\": [{\"index\": 0,\n \"message\": {\r\n\"content\": \"a\\nb\"\n}}]}";
+        let decoded = decode(&Bytes::from(answer)).unwrap();
+        assert_eq!(decoded.choices[0].delta.as_ref(), br#"{  "content": "a\nb" }"#);
+        assert!(decode(&Bytes::from("{\"choices\":[{\"message\":{\"content\":\"a\nb\"}}]}")).is_err());
     }
 }

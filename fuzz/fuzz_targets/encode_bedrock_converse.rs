@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tollway_fuzz::dialect::encode(tollway_fuzz::Dialect::BedrockConverse, data));
