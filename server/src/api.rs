@@ -11,6 +11,9 @@ use http::Uri;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::time::Duration;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 pub mod chat;
 pub mod credits;
@@ -18,6 +21,7 @@ pub mod generation;
 pub mod health;
 pub mod key;
 pub mod models;
+pub mod openapi;
 pub mod playground;
 pub mod providers;
 
@@ -26,7 +30,7 @@ pub mod providers;
 pub struct Usd(pub NanoUsd);
 
 /// `{"data": …}`, the frame of every successful answer that is not a completion.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Data<T> {
     pub data: T,
 }
@@ -41,6 +45,15 @@ impl Serialize for Usd {
         number.serialize(serializer)
     }
 }
+
+impl PartialSchema for Usd {
+    fn schema() -> RefOr<Schema> {
+        let number = ObjectBuilder::new().schema_type(Type::Number);
+        number.description(Some("Dollars, exact to the nano-dollar.")).into()
+    }
+}
+
+impl ToSchema for Usd {}
 
 /// 404 for an address that is none of ours.
 pub async fn unknown(uri: Uri) -> ApiError {

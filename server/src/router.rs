@@ -56,7 +56,7 @@ fn api_v1(web: &Arc<Web>) -> Router {
     let inference = Router::new().route("/chat/completions", post(api::chat::create));
     let account = Router::new()
         .route("/key", get(api::key::get))
-        .route("/auth/key", get(api::key::get))
+        .route("/auth/key", get(api::key::get_by_old_address))
         .route("/credits", get(api::credits::get))
         .route("/generation", get(api::generation::get));
     let catalog = Router::new()
@@ -69,6 +69,7 @@ fn api_v1(web: &Arc<Web>) -> Router {
         .route("/providers", get(api::providers::list))
         .with_state(Arc::clone(&web.data));
     Router::new()
+        .route("/openapi.json", get(api::openapi::get))
         .merge(inference)
         .merge(account)
         .with_state(Arc::clone(&web.data))

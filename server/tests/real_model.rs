@@ -8,6 +8,10 @@
 #[path = "api/support/mod.rs"]
 mod support;
 
+#[path = "clients/mod.rs"]
+mod clients;
+
+use clients::Place;
 use domain::generation::{Generation, Outcome};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -122,6 +126,37 @@ async fn a_hang_up_stops_the_model(db: Db) {
     );
     eventually("the model is idle again", async || (!is_busy(&app).await).then_some(())).await;
     app.finish().await;
+}
+
+/// Below the server's address, which surface a client's program speaks there.
+async fn a_client_works(program: &str, path: &str, settings: &[(&str, &str)]) {
+    let app = start(Db::Sqlite).await;
+    let customer = app.customer("1").await;
+    let place = Place {
+        base_url: app.url(path),
+        key: &customer.key,
+        model: MODEL,
+        settings,
+    };
+    clients::run(program, place).await;
+    app.finish().await;
+}
+
+/// The vendors' own clients over the surfaces that speak their API.
+mod clients_work {
+    use super::a_client_works;
+
+    macro_rules! clients {
+        ($($name:ident: $program:literal at $path:literal $settings:expr;)*) => {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { a_client_works($program, $path, &$settings).await; })*
+        };
+    }
+
+    clients! {
+        python_chat: "openai_chat.py" at "/api/v1" [];
+        javascript_chat: "openai_chat.mjs" at "/api/v1" [];
+    }
 }
 
 /// Whether any slot of llama.cpp works.

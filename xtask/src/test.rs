@@ -5,6 +5,7 @@ mod counts;
 mod runner;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,9 @@ pub struct Options {
     /// Parts to run [default: all, in this order].
     #[arg(value_enum)]
     parts: Vec<Part>,
+    /// An OpenAPI document (YAML or JSON) that the server's replies are compared with besides its own.
+    #[arg(long, value_name = "FILE")]
+    spec: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -60,7 +64,7 @@ pub fn test(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
         .into_iter()
         .filter(|part| options.parts.is_empty() || options.parts.contains(part))
         .collect();
-    let mut bed = Bed::new(workspace);
+    let mut bed = Bed::new(workspace).with_spec(options.spec.as_deref())?;
     let mut outcomes = Vec::new();
     for part in &parts {
         let outcome = attempt(*part, &mut bed)?;
@@ -147,12 +151,12 @@ fn carry_out(part: Part, bed: &mut Bed<'_>) -> Result<Counts> {
             runner::run(bed.workspace, Selection::Store, &environment)
         }
         Part::Api => {
-            let environment = [bed.postgres()?, bed.python()?];
+            let environment = [bed.postgres()?, bed.python()?, bed.spec()];
             runner::run(bed.workspace, Selection::Api, &environment)
         }
         Part::Torture => torture_shortly(bed),
         Part::Model => {
-            let environment = [bed.postgres()?, bed.model()?, bed.python()?];
+            let environment = [bed.postgres()?, bed.model()?, bed.python()?, bed.npm()?, bed.spec()];
             runner::run(bed.workspace, Selection::Model, &environment)
         }
         Part::E2e => {
@@ -177,6 +181,13 @@ fn torture_shortly(bed: &mut Bed<'_>) -> Result<Counts> {
 
 fn fmt(workspace: &Workspace) -> Result<Counts> {
     process::check(cargo(workspace).args(["fmt", "--all", "--check"]))?;
+    // A workspace of its own, which cargo would have to resolve first.
+    process::check(Command::new("rustfmt").current_dir(&workspace.root).args([
+        "--check",
+        "--edition",
+        "2024",
+        "fuzz/src/lib.rs",
+    ]))?;
     Ok(Counts::default())
 }
 

@@ -1,5 +1,7 @@
 //! `POST /api/v1/chat/completions`.
 
+use super::openapi::completion::{ChatChunk, ChatCompletion, ChatRequest as Body};
+use super::openapi::failure::Failure;
 use crate::auth::Caller;
 use crate::data_plane::DataPlane;
 use crate::error::ApiError;
@@ -11,6 +13,19 @@ use domain::error_type::ErrorType;
 use gateway::request::{ChatRequest, RequestError};
 use std::sync::Arc;
 
+/// Chat completion
+#[utoipa::path(
+    post,
+    path = "/chat/completions",
+    operation_id = "createChatCompletion",
+    tag = "Inference",
+    request_body = Body,
+    responses(
+        (status = 200, description = "The answer, or with `stream` its pieces and then `[DONE]`.",
+            content((ChatCompletion = "application/json"), (ChatChunk = "text/event-stream"))),
+        (status = "default", description = "A failure.", body = Failure),
+    )
+)]
 pub async fn create(State(state): State<Arc<DataPlane>>, caller: Caller, body: Bytes) -> Response {
     complete(&state, caller, &body).await
 }

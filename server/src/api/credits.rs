@@ -1,5 +1,6 @@
 //! `GET /credits`: what the key's account has bought and used.
 
+use super::openapi::failure::Failure;
 use super::{Data, Usd, settled};
 use crate::auth::Caller;
 use crate::data_plane::DataPlane;
@@ -8,14 +9,26 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// Dollars since the account exists; what is left is the difference.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Credits {
     total_credits: Usd,
     total_usage: Usd,
 }
 
+/// Credits bought and used
+#[utoipa::path(
+    get,
+    path = "/credits",
+    operation_id = "getCredits",
+    tag = "Account",
+    responses(
+        (status = 200, description = "Of the key's account.", body = Data<Credits>),
+        (status = "default", description = "A failure.", body = Failure),
+    )
+)]
 pub async fn get(State(state): State<Arc<DataPlane>>, caller: Caller) -> Result<Json<Data<Credits>>, ApiError> {
     settled(&state).await;
     let mut tx = state.store.read().await?;

@@ -1,5 +1,6 @@
 //! `GET /generation?id=`: everything recorded about one generation of the caller's account.
 
+use super::openapi::failure::Failure;
 use super::{Data, Usd, settled};
 use crate::auth::Caller;
 use crate::data_plane::DataPlane;
@@ -14,6 +15,7 @@ use domain::usage::Usage;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 #[derive(Deserialize)]
 pub struct Wanted {
@@ -21,7 +23,7 @@ pub struct Wanted {
 }
 
 /// The documented fields that say something here; the others are sent as `null`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct GenerationInfo {
     id: String,
     upstream_id: Option<String>,
@@ -57,7 +59,7 @@ pub struct GenerationInfo {
     absent: Map<String, Value>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ProviderResponse {
     endpoint_id: String,
     provider_name: String,
@@ -89,6 +91,18 @@ const ABSENT: &[&str] = &[
     "workspace_id",
 ];
 
+/// One generation of the key's account
+#[utoipa::path(
+    get,
+    path = "/generation",
+    operation_id = "getGeneration",
+    tag = "Account",
+    params(("id" = String, Query, description = "From the answer's `id` or its header `X-Generation-Id`.")),
+    responses(
+        (status = 200, description = "Everything recorded about it.", body = Data<GenerationInfo>),
+        (status = "default", description = "A failure.", body = Failure),
+    )
+)]
 pub async fn get(
     State(state): State<Arc<DataPlane>>,
     caller: Caller,

@@ -1,5 +1,6 @@
 //! `GET /key`: what the calling key is and may still spend.
 
+use super::openapi::failure::Failure;
 use super::{Data, Usd, settled};
 use crate::auth::Caller;
 use crate::clock;
@@ -17,14 +18,16 @@ use store::budgets::{self, Budget};
 use store::keys::{Key, KeyUsage};
 use store::ledger::Credits;
 use store::{StoreError, Tx};
+use utoipa::ToSchema;
 
 /// All amounts in dollars. The fields about own provider keys are always zero: there are none here.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct KeyInfo {
     label: String,
     name: String,
     limit: Option<Usd>,
     limit_remaining: Option<Usd>,
+    #[schema(value_type = Option<String>)]
     limit_reset: Option<Period>,
     /// What the key can really spend: the least of its limit, its account's budget and its account's balance. Never below
     /// zero.
@@ -32,6 +35,7 @@ pub struct KeyInfo {
     /// Of the budget that all keys of the account share; `null` where there is none.
     account_budget: Option<Usd>,
     account_budget_remaining: Option<Usd>,
+    #[schema(value_type = Option<String>)]
     account_budget_reset: Option<Period>,
     /// What the account has left, running requests not deducted.
     account_balance: Usd,
@@ -53,7 +57,7 @@ pub struct KeyInfo {
 }
 
 /// Kept for clients that still read it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RateLimit {
     requests: i64,
     interval: &'static str,
@@ -66,6 +70,17 @@ const NO_RATE_LIMIT: RateLimit = RateLimit {
     note: "This field is deprecated and safe to ignore.",
 };
 
+/// The calling key
+#[utoipa::path(
+    get,
+    path = "/key",
+    operation_id = "getCurrentKey",
+    tag = "Account",
+    responses(
+        (status = 200, description = "What it is and may still spend.", body = Data<KeyInfo>),
+        (status = "default", description = "A failure.", body = Failure),
+    )
+)]
 pub async fn get(State(state): State<Arc<DataPlane>>, caller: Caller) -> Result<Json<Data<KeyInfo>>, ApiError> {
     settled(&state).await;
     let now = clock::now();
@@ -82,6 +97,21 @@ pub async fn get(State(state): State<Arc<DataPlane>>, caller: Caller) -> Result<
     Ok(Json(Data {
         data: info(&caller.key, &usage, &credits, budget),
     }))
+}
+
+/// The calling key, at its older address
+#[utoipa::path(
+    get,
+    path = "/auth/key",
+    operation_id = "getCurrentKeyByOldAddress",
+    tag = "Account",
+    responses(
+        (status = 200, description = "As at `/key`.", body = Data<KeyInfo>),
+        (status = "default", description = "A failure.", body = Failure),
+    )
+)]
+pub async fn get_by_old_address(state: State<Arc<DataPlane>>, caller: Caller) -> Result<Json<Data<KeyInfo>>, ApiError> {
+    get(state, caller).await
 }
 
 /// What all keys of the account together have used in the budget's current period.

@@ -1,5 +1,6 @@
 //! `GET /models` and its relatives: the catalog as the API shows it.
 
+use super::openapi::failure::Failure;
 use super::{Data, unknown_model};
 use crate::data_plane::DataPlane;
 use crate::error::ApiError;
@@ -13,8 +14,7 @@ use domain::slug::ModelRef;
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use listing::{Listing, Page};
-use rows::{EndpointList, ModelRow};
-use serde_json::{Value, json};
+use rows::{Count, EndpointList, ModelList, ModelRow};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -51,7 +51,32 @@ impl Models {
     }
 }
 
-/// All models that have an endpoint, newest first; filtered, sorted and cut as asked.
+/// Models
+///
+/// All that have an endpoint, newest first; filtered, sorted and cut as asked.
+#[utoipa::path(
+    get,
+    path = "/models",
+    operation_id = "listModels",
+    tag = "Catalog",
+    security(()),
+    params(
+        ("q" = Option<String>, Query, description = "Words in name, slug or description."),
+        ("supported_parameters" = Option<String>, Query, description = "Comma-separated; a model needs all of them."),
+        ("input_modalities" = Option<String>, Query, description = "Comma-separated; a model needs all of them."),
+        ("output_modalities" = Option<String>, Query, description = "Comma-separated, any of them, or `all`; `text` by default."),
+        ("model_authors" = Option<String>, Query, description = "Comma-separated, any of them."),
+        ("providers" = Option<String>, Query, description = "Comma-separated, any of them."),
+        ("context" = Option<u64>, Query, description = "Least context length."),
+        ("sort" = Option<String>, Query),
+        ("offset" = Option<u64>, Query),
+        ("limit" = Option<u64>, Query),
+    ),
+    responses(
+        (status = 200, description = "A page of the list; all of it without `limit`.", body = ModelList),
+        (status = "default", description = "A failure.", body = Failure),
+    )
+)]
 pub async fn list(
     State(models): State<Arc<Models>>,
     Query(query): Query<BTreeMap<String, String>>,
@@ -65,16 +90,51 @@ pub async fn list(
     })
 }
 
+/// How many models the same parameters find
+#[utoipa::path(
+    get,
+    path = "/models/count",
+    operation_id = "countModels",
+    tag = "Catalog",
+    security(()),
+    params(
+        ("q" = Option<String>, Query, description = "Words in name, slug or description."),
+        ("supported_parameters" = Option<String>, Query, description = "Comma-separated; a model needs all of them."),
+        ("input_modalities" = Option<String>, Query, description = "Comma-separated; a model needs all of them."),
+        ("output_modalities" = Option<String>, Query, description = "Comma-separated, any of them, or `all`; `text` by default."),
+        ("model_authors" = Option<String>, Query, description = "Comma-separated, any of them."),
+        ("providers" = Option<String>, Query, description = "Comma-separated, any of them."),
+        ("context" = Option<u64>, Query, description = "Least context length."),
+        ("sort" = Option<String>, Query),
+        ("offset" = Option<u64>, Query),
+        ("limit" = Option<u64>, Query),
+    ),
+    responses(
+        (status = 200, description = "Their number.", body = Data<Count>),
+        (status = "default", description = "A failure.", body = Failure),
+    )
+)]
 pub async fn count(
     State(models): State<Arc<Models>>,
     Query(query): Query<BTreeMap<String, String>>,
-) -> Result<Json<Data<Value>>, ApiError> {
+) -> Result<Json<Data<Count>>, ApiError> {
     let count = models.listing().count(&Page::parse(&query)?);
-    Ok(Json(Data {
-        data: json!({"count": count}),
-    }))
+    Ok(Json(Data { data: Count { count } }))
 }
 
+/// One model
+#[utoipa::path(
+    get,
+    path = "/model/{author}/{slug}",
+    operation_id = "getModel",
+    tag = "Catalog",
+    security(()),
+    params(("author" = String, Path), ("slug" = String, Path)),
+    responses(
+        (status = 200, description = "The model.", body = Data<ModelRow>),
+        (status = "default", description = "A failure.", body = Failure),
+    )
+)]
 pub async fn get(
     State(models): State<Arc<Models>>,
     Path((author, slug)): Path<(String, String)>,
@@ -84,6 +144,19 @@ pub async fn get(
     Ok(Json(Data { data }))
 }
 
+/// A model with its endpoints
+#[utoipa::path(
+    get,
+    path = "/models/{author}/{slug}/endpoints",
+    operation_id = "listEndpoints",
+    tag = "Catalog",
+    security(()),
+    params(("author" = String, Path), ("slug" = String, Path)),
+    responses(
+        (status = 200, description = "The model, and what each provider offers.", body = Data<EndpointList>),
+        (status = "default", description = "A failure.", body = Failure),
+    )
+)]
 pub async fn endpoints(
     State(models): State<Arc<Models>>,
     Path((author, slug)): Path<(String, String)>,

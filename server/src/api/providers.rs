@@ -1,14 +1,16 @@
 //! `GET /providers`: who runs models here.
 
 use super::Data;
+use super::openapi::failure::Failure;
 use crate::data_plane::DataPlane;
 use axum::Json;
 use axum::extract::State;
 use domain::catalog::Provider;
 use serde::Serialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct ProviderRow {
     name: String,
     slug: String,
@@ -20,6 +22,18 @@ pub struct ProviderRow {
     datacenters: Option<Vec<String>>,
 }
 
+/// Providers
+#[utoipa::path(
+    get,
+    path = "/providers",
+    operation_id = "listProviders",
+    tag = "Catalog",
+    security(()),
+    responses(
+        (status = 200, description = "Those that models here run at.", body = Data<Vec<ProviderRow>>),
+        (status = "default", description = "A failure.", body = Failure),
+    )
+)]
 pub async fn list(State(state): State<Arc<DataPlane>>) -> Json<Data<Vec<ProviderRow>>> {
     let catalog = state.catalog.load();
     Json(Data {

@@ -1,6 +1,7 @@
 //! What tests run against, each made when the first part asks for it, and gone with the bed.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
@@ -21,6 +22,7 @@ pub struct Bed<'a> {
     cluster: Option<Cluster>,
     model: Option<LocalModel>,
     built: Option<TempDir>,
+    spec: Option<PathBuf>,
 }
 
 impl<'a> Bed<'a> {
@@ -30,7 +32,25 @@ impl<'a> Bed<'a> {
             cluster: None,
             model: None,
             built: None,
+            spec: None,
         }
+    }
+
+    /// Compares replies with an OpenAPI document as well.
+    pub fn with_spec(mut self, file: Option<&Path>) -> Result<Self> {
+        self.spec = match file {
+            Some(file) => Some(file.canonicalize().with_context(|| file.display().to_string())?),
+            None => None,
+        };
+        Ok(self)
+    }
+
+    /// The variable is empty without a document.
+    pub fn spec(&self) -> Setting {
+        if self.spec.is_none() {
+            eprintln!("No --spec: replies are compared with the server's own description only.");
+        }
+        ("TOLLWAY_OPENAPI_SPEC", self.spec.clone().unwrap_or_default().into())
     }
 
     /// A cluster on which every test makes databases of its own.
@@ -59,6 +79,12 @@ impl<'a> Bed<'a> {
             "TOLLWAY_TEST_PYTHON",
             python::ensure_environment(self.workspace)?.into(),
         ))
+    }
+
+    /// Where the npm packages lie.
+    pub fn npm(&self) -> Result<Setting> {
+        browser::ensure_npm_packages(self.workspace)?;
+        Ok(("TOLLWAY_TEST_END2END", self.workspace.end2end().into()))
     }
 
     pub fn chromium(&self) -> Result<Setting> {

@@ -6,8 +6,30 @@ use domain::price::{PriceTier, Prices};
 use domain::time::Micros;
 use serde::Serialize;
 use std::collections::BTreeSet;
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
+/// What the list answers, as `listing.rs` writes it.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "described here, written as text")]
+pub struct ModelList {
+    data: Vec<ModelRow>,
+    total_count: u64,
+    links: ListLinks,
+}
+
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "described here, written as text")]
+struct ListLinks {
+    /// The address of the next page.
+    next: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Count {
+    pub count: usize,
+}
+
+#[derive(Serialize, ToSchema)]
 pub struct ModelRow {
     pub id: String,
     canonical_slug: String,
@@ -20,9 +42,12 @@ pub struct ModelRow {
     /// Of the cheapest endpoint.
     pricing: Pricing,
     top_provider: TopProvider,
+    #[schema(value_type = Option<Object>)]
     per_request_limits: Option<()>,
     pub supported_parameters: BTreeSet<String>,
+    #[schema(value_type = Option<Object>)]
     default_parameters: Option<()>,
+    #[schema(value_type = Option<Object>)]
     supported_voices: Option<()>,
     knowledge_cutoff: Option<String>,
     /// When the last endpoint goes, if all are going.
@@ -30,21 +55,23 @@ pub struct ModelRow {
     links: Links,
 }
 
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, ToSchema)]
 pub struct Architecture {
     modality: String,
     pub input_modalities: Vec<String>,
     pub output_modalities: Vec<String>,
     tokenizer: &'static str,
+    #[schema(value_type = Option<Object>)]
     instruct_type: Option<()>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ModelLinks)]
 struct Links {
     details: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct TopProvider {
     context_length: u64,
     max_completion_tokens: Option<u64>,
@@ -52,7 +79,7 @@ struct TopProvider {
 }
 
 /// Dollars per token or piece, as decimal text.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Pricing {
     prompt: String,
     completion: String,
@@ -71,7 +98,7 @@ struct Pricing {
     overrides: Vec<Override>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Override {
     min_prompt_tokens: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,7 +111,7 @@ struct Override {
     input_cache_write: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct EndpointList {
     id: String,
     name: String,
@@ -95,7 +122,7 @@ pub struct EndpointList {
 }
 
 /// What is measured (uptime, latency, throughput) is `null` until there is enough to measure.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct EndpointRow {
     name: String,
     model_id: String,
@@ -113,7 +140,9 @@ struct EndpointRow {
     uptime_last_5m: Option<f64>,
     uptime_last_30m: Option<f64>,
     uptime_last_1d: Option<f64>,
+    #[schema(value_type = Option<Object>)]
     latency_last_30m: Option<()>,
+    #[schema(value_type = Option<Object>)]
     throughput_last_30m: Option<()>,
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use domain::catalog::CatalogData;
+use serde_json::{Value, json};
 
 fn catalog() -> Catalog {
     let provider =

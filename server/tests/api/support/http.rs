@@ -1,6 +1,6 @@
 //! Requests and replies.
 
-use super::PATIENCE;
+use super::{PATIENCE, openapi};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
@@ -28,8 +28,12 @@ pub struct Reply {
 impl Reply {
     pub async fn read(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
+        let path = response.url().path().to_owned();
         let text = response.text().await.unwrap();
         let body = serde_json::from_str(&text).unwrap_or_default();
+        if is_json(&headers) {
+            openapi::check_reply(&path, status.as_u16(), &body);
+        }
         Self {
             status,
             headers,
@@ -103,7 +107,12 @@ impl EventStream {
         loop {
             if let Some(end) = find(&self.buffer, b"\n\n") {
                 let event: Vec<u8> = self.buffer.drain(..end + 2).collect();
-                return Some(parse(&String::from_utf8(event).unwrap()));
+                let event = String::from_utf8(event).unwrap();
+                let parsed = parse(&event);
+                if let Event::Data(data) = &parsed {
+                    openapi::check_event(self.response.url().path(), name_of(&event), data);
+                }
+                return Some(parsed);
             }
             let chunk: Option<Bytes> = self.response.chunk().await.ok().flatten();
             self.buffer.extend_from_slice(&chunk?);
@@ -143,6 +152,15 @@ impl Event {
 pub fn text_of(event: &Event) -> Option<&str> {
     let text = event.data()?.pointer("/choices/0/delta/content")?.as_str()?;
     Some(text).filter(|text| !text.is_empty())
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(http::header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
+}
+
+fn name_of(event: &str) -> Option<&str> {
+    event.lines().find_map(|line| line.strip_prefix("event: "))
 }
 
 fn parse(event: &str) -> Event {

@@ -4,6 +4,7 @@ pub mod browser;
 pub mod customer;
 pub mod database;
 pub mod http;
+pub mod openapi;
 pub mod providers;
 pub mod server;
 pub mod shop;
@@ -84,6 +85,7 @@ impl TestApp {
         );
         let http = http::client();
         let server = Server::start(environment, dir.path(), &http).await;
+        openapi::learn(&server.base_url, &http).await;
         let store = Store::connect(database.url(), 4).await.unwrap();
         Self {
             server,
