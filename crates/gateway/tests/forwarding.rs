@@ -59,7 +59,7 @@ fn check(name: &str, dialect: Dialect, parse: fn(&Bytes) -> ChatRequest) {
     for messages in [1, 100, 10_000] {
         let body = body(messages);
         let (info, sent) = forward(dialect, parse, &body);
-        println!(
+        eprintln!(
             "{name}: {} bytes in {messages} messages: {} allocations of {} bytes, {sent} bytes sent",
             body.len(),
             info.count_total,

@@ -26,7 +26,7 @@ pub async fn run(program: &str, place: Place<'_>) {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program}:\n{said}");
-    println!("{program}:\n{said}");
+    eprintln!("{program}:\n{said}");
 }
 
 fn command(program: &str) -> Command {
