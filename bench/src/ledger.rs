@@ -17,6 +17,20 @@ pub struct Options {
     /// Seconds spent on each settlement row.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
+    /// Generations that are in the ledger before anything is measured.
+    #[arg(long, default_value_t = 0, value_name = "COUNT")]
+    filled: usize,
+    /// One part alone.
+    #[arg(long)]
+    only: Option<Part>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Admission and journal.
+    HotPath,
+    Sqlite,
+    Postgres,
 }
 
 /// One row of the table.
@@ -68,14 +82,23 @@ async fn measure(options: &Options) -> Result<bool> {
         say(&row);
         met &= row.is_met();
     };
-    for row in hot_path::measure().await? {
-        show(row);
+    let asked = |part| options.only.is_none_or(|only| only == part);
+    if asked(Part::HotPath) {
+        for row in hot_path::measure().await? {
+            show(row);
+        }
     }
-    let time = Duration::from_secs(options.seconds);
-    show(settlement::on_sqlite(time).await?);
-    if let Some(cluster) = &options.postgres {
+    let run = |writers| settlement::Run {
+        writers,
+        filled: options.filled,
+        time: Duration::from_secs(options.seconds),
+    };
+    if asked(Part::Sqlite) {
+        show(settlement::on_sqlite(run(1)).await?);
+    }
+    if let Some(cluster) = options.postgres.as_ref().filter(|_| asked(Part::Postgres)) {
         for writers in [1, 2] {
-            show(settlement::on_postgres(cluster, writers, time).await?);
+            show(settlement::on_postgres(cluster, run(writers)).await?);
         }
     }
     say(format!("load {} after", load()));

@@ -34,6 +34,10 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+/// As the server.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 #[command(name = "tollway-bench")]
 enum Task {

@@ -21,14 +21,14 @@ mod progress;
 
 pub use progress::{Progress, Slot};
 
-/// A record of the journal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A record of the journal; borrows what it is about to be written from.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Record {
+pub enum Record<G = Generation> {
     /// Written before the request leaves: the generation as far as it is known.
-    Intent(Generation),
+    Intent(G),
     /// Written when it is over, whatever way.
-    Settlement(Generation),
+    Settlement(G),
 }
 
 /// What a dead process left behind.
@@ -68,12 +68,15 @@ struct Sync {
 struct SyncState {
     appended: u64,
     synced: u64,
-    file: Option<Arc<File>>,
+    /// Those written to since they were last forced to disk.
+    files: Vec<Arc<File>>,
     waiting: Vec<(u64, tokio::sync::oneshot::Sender<()>)>,
 }
 
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const RECORD_BYTES_MAX: usize = 1024 * 1024;
+/// Room for most records.
+const RECORD_BYTES_USUAL: usize = 2_048;
 const HEADER_BYTES: usize = 8;
 
 impl Journal {
@@ -117,7 +120,7 @@ impl Journal {
 
     /// Appends, so that the record survives the death of the process. Resolves at once, or with `Fsync::Always` when it
     /// also survives a power cut.
-    pub async fn append_durably(&self, record: &Record) -> io::Result<()> {
+    pub async fn append_durably(&self, record: Record<&Generation>) -> io::Result<()> {
         let sequence = self.append(record)?;
         if self.fsync == Fsync::Always {
             let (sender, receiver) = tokio::sync::oneshot::channel();
@@ -135,7 +138,7 @@ impl Journal {
     }
 
     /// Appends; returns the record's number for waiting on. The write is one system call of a few microseconds.
-    pub fn append(&self, record: &Record) -> io::Result<u64> {
+    pub fn append(&self, record: Record<&Generation>) -> io::Result<u64> {
         let frame = encode(record)?;
         let mut active = lock(&self.active);
         if active.bytes > FILE_BYTES_MAX {
@@ -146,29 +149,15 @@ impl Journal {
         active.note(record);
         let mut state = lock(&self.sync.state);
         state.appended += 1;
-        state.file = Some(Arc::clone(&active.file));
+        if !state.files.last().is_some_and(|last| Arc::ptr_eq(last, &active.file)) {
+            state.files.push(Arc::clone(&active.file));
+        }
         Ok(state.appended)
     }
 
     /// These generations are in the store: files that hold nothing else are deleted.
     pub fn forget(&self, generations: &[GenerationId]) {
-        let mut active = lock(&self.active);
-        for id in generations {
-            if let Some(number) = active.home.remove(id)
-                && let Some(open) = active.open.get_mut(&number)
-            {
-                *open = open.saturating_sub(1);
-            }
-        }
-        let current = active.number;
-        let done: Vec<u64> = active
-            .open
-            .iter()
-            .filter(|(n, open)| **n != current && **open == 0)
-            .map(|(n, _)| *n)
-            .collect();
-        for number in done {
-            active.open.remove(&number);
+        for number in lock(&self.active).forget(generations) {
             remove(&path(&self.directory, number));
         }
     }
@@ -198,15 +187,16 @@ impl Drop for Journal {
     fn drop(&mut self) {
         self.sync.stop.store(true, Ordering::Release);
         self.sync.wake.notify_one();
-        if let Err(error) = lock(&self.active).file.sync_data() {
+        let files = std::mem::take(&mut lock(&self.sync.state).files);
+        if let Err(error) = force(&files) {
             tracing::error!(error.cause = %error, "the journal could not be forced to disk at the end");
         }
     }
 }
 
 impl Active {
+    /// The file that is left goes to disk with the next turn of the thread for it: nobody waits here.
     fn rotate(&mut self, directory: &Path) -> io::Result<()> {
-        self.file.sync_data()?;
         self.number += 1;
         self.file = Arc::new(create(directory, self.number)?);
         self.bytes = 0;
@@ -214,13 +204,28 @@ impl Active {
     }
 
     /// A generation is at home in the file of its first record.
-    fn note(&mut self, record: &Record) {
+    fn note(&mut self, record: Record<&Generation>) {
         let (Record::Intent(generation) | Record::Settlement(generation)) = record;
-        let (number, open) = (self.number, &mut self.open);
-        self.home.entry(generation.id.clone()).or_insert_with(|| {
-            *open.entry(number).or_default() += 1;
-            number
-        });
+        if !self.home.contains_key(&generation.id) {
+            self.home.insert(generation.id.clone(), self.number);
+            *self.open.entry(self.number).or_default() += 1;
+        }
+    }
+
+    /// Gives the files that are no longer needed.
+    fn forget(&mut self, generations: &[GenerationId]) -> Vec<u64> {
+        for id in generations {
+            if let Some(number) = self.home.remove(id)
+                && let Some(open) = self.open.get_mut(&number)
+            {
+                *open = open.saturating_sub(1);
+            }
+        }
+        let current = self.number;
+        let done = self
+            .open
+            .extract_if(.., |number, open| *number != current && *open == 0);
+        done.map(|(number, _)| number).collect()
     }
 }
 
@@ -246,9 +251,10 @@ fn sort_out(records: Vec<Record>) -> Leftover {
     leftover
 }
 
-fn encode(record: &Record) -> io::Result<Vec<u8>> {
-    let mut frame = vec![0; HEADER_BYTES];
-    serde_json::to_writer(&mut frame, record)?;
+fn encode(record: Record<&Generation>) -> io::Result<Vec<u8>> {
+    let mut frame = Vec::with_capacity(RECORD_BYTES_USUAL);
+    frame.extend_from_slice(&[0; HEADER_BYTES]);
+    serde_json::to_writer(&mut frame, &record)?;
     let length = frame.len() - HEADER_BYTES;
     let length = u32::try_from(length).ok().filter(|_| length <= RECORD_BYTES_MAX);
     let length = length.ok_or_else(|| io::Error::other("a journal record is too large"))?;
@@ -307,10 +313,10 @@ fn spawn_sync_thread(sync: &Arc<Sync>, fsync: Fsync) -> io::Result<()> {
 
 impl Sync {
     fn turn(&self, interval: Duration) {
-        let (file, upto) = {
+        let (files, upto) = {
             let state = lock(&self.state);
             let idle = state.waiting.is_empty();
-            let state = if idle {
+            let mut state = if idle {
                 self.wake
                     .wait_timeout(state, interval)
                     .unwrap_or_else(PoisonError::into_inner)
@@ -321,9 +327,9 @@ impl Sync {
             if state.appended == state.synced {
                 return;
             }
-            (state.file.clone(), state.appended)
+            (std::mem::take(&mut state.files), state.appended)
         };
-        if let Some(Err(error)) = file.map(|file| file.sync_data()) {
+        if let Err(error) = force(&files) {
             tracing::error!(error.cause = %error, "the journal cannot be forced to disk; stopping, so that it is replayed");
             std::process::abort();
         }
@@ -340,6 +346,10 @@ impl Sync {
             let _gone = waiter.send(());
         }
     }
+}
+
+fn force(files: &[Arc<File>]) -> io::Result<()> {
+    files.iter().try_for_each(|file| file.sync_data())
 }
 
 fn create(directory: &Path, number: u64) -> io::Result<File> {

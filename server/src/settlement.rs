@@ -220,8 +220,8 @@ impl OpenGeneration {
         self.envelope.model = candidate.model.slug.to_string();
         self.envelope.provider.clone_from(&candidate.provider.name);
         open.covered = Covered::by(open.hold.amount(), &open.generation, &open.meter.so_far());
-        let record = Record::Intent(open.generation.clone());
-        open.room.journal.append_durably(&record).await?;
+        let record = Record::Intent(&open.generation);
+        open.room.journal.append_durably(record).await?;
         Ok(open.taken.clone())
     }
 
@@ -325,7 +325,7 @@ impl OpenGeneration {
         } = self.open.take()?;
         generation.duration_us = micros(started);
         settle(&mut generation, &meter, outcome, &taken, &calibration);
-        if let Err(error) = room.journal.append(&Record::Settlement(generation.clone())) {
+        if let Err(error) = room.journal.append(Record::Settlement(&generation)) {
             // The intent and the slot are still there: a restart settles from them.
             tracing::error!(error.cause = %error, generation.id = %generation.id, "the settlement cannot be journalled");
         }

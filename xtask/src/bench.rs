@@ -16,12 +16,15 @@ pub enum Bench {
         /// Seconds spent on each row of settlement.
         #[arg(long, default_value_t = 10)]
         seconds: u32,
+        /// Generations that are in the ledger before settlement is measured.
+        #[arg(long, default_value_t = 0, value_name = "COUNT")]
+        filled: u32,
     },
 }
 
 /// Builds for speed and measures; fails when a target is missed.
 pub fn bench(workspace: &Workspace, bench: &Bench) -> Result<ExitCode> {
-    let Bench::Ledger { seconds } = bench;
+    let Bench::Ledger { seconds, filled } = bench;
     process::check(cargo(workspace).args(["build", "--release", "--bin", "tollway-bench"]))?;
     let cluster = Cluster::start_durable(workspace)?;
     let program = workspace
@@ -29,6 +32,7 @@ pub fn bench(workspace: &Workspace, bench: &Bench) -> Result<ExitCode> {
         .with_file_name("tollway-bench");
     let mut command = Command::new(program);
     command.args(["ledger", "--seconds", &seconds.to_string()]);
+    command.args(["--filled", &filled.to_string()]);
     let met = process::run(command.env("TOLLWAY_TEST_PG_URL", &cluster.url))?.success();
     Ok(if met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

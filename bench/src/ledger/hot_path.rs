@@ -89,13 +89,12 @@ async fn holds(allowances: &Allowances, key: &Key) -> Result<()> {
 
 fn journal(dir: &std::path::Path, generation: &Generation) -> Result<Vec<Row>> {
     let (journal, _) = Journal::open(&dir.join("journal"), Fsync::Interval(FSYNC_MS))?;
-    let settlement = Record::Settlement(generation.clone());
-    let append = each(|| {
-        journal.append(black_box(&settlement))?;
+    let append = one_by_one(|| {
+        journal.append(Record::Settlement(black_box(generation)))?;
         Ok(())
     })?;
     let slot = journal.progress.slot(generation.id.clone());
-    let checkpoint = each(|| Ok(slot.write(black_box(&generation.usage))?))?;
+    let checkpoint = one_by_one(|| Ok(slot.write(black_box(&generation.usage))?))?;
     let what = format!("journal: append a settlement (fsync every {FSYNC_MS} ms)");
     Ok(vec![
         Row::of(what, append, Measure::Nanos, Some(APPEND_TARGET)),
@@ -108,15 +107,14 @@ fn journal(dir: &std::path::Path, generation: &Generation) -> Result<Vec<Row>> {
     ])
 }
 
-fn each(mut operation: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
-    let mut samples = Vec::new();
-    for sample in 0..=SAMPLES {
+/// Each by itself: what one request waits for, the unlucky one too.
+fn one_by_one(mut operation: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
+    let mut samples = Vec::with_capacity(SAMPLES * OPERATIONS);
+    for number in 0..=SAMPLES * OPERATIONS {
         let began = Instant::now();
-        for _ in 0..OPERATIONS {
-            operation()?;
-        }
-        if sample > 0 {
-            samples.push(nanos_each(began, OPERATIONS));
+        operation()?;
+        if number >= OPERATIONS {
+            samples.push(nanos_each(began, 1));
         }
     }
     Ok(samples)

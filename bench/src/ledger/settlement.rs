@@ -15,27 +15,37 @@ use std::time::{Duration, Instant};
 use store::Store;
 
 /// As the server's writer.
-const BATCH: usize = 500;
+const BATCH: usize = 1_000;
 const CUSTOMERS: usize = 50;
 const CREDITS: NanoUsd = NanoUsd::new(1_000_000_000_000);
-const LEASED: NanoUsd = NanoUsd::new(100_000_000_000);
+const LEASED: NanoUsd = NanoUsd::new(400_000_000_000);
 const MODELS: [&str; 3] = ["maker/small", "maker/large", "other/chat"];
 const SQLITE_TARGET: Measure = Measure::PerSecond(5_000.0);
 const POSTGRES_TARGET: Measure = Measure::PerSecond(10_000.0);
 
-pub async fn on_sqlite(time: Duration) -> Result<Row> {
+/// What is settled, and for how long.
+#[derive(Clone, Copy)]
+pub struct Run {
+    /// Nodes at work at once.
+    pub writers: usize,
+    /// Generations that are in the ledger before.
+    pub filled: usize,
+    pub time: Duration,
+}
+
+pub async fn on_sqlite(run: Run) -> Result<Row> {
     let dir = tempfile::tempdir()?;
     let url = format!("sqlite:{}", dir.path().join("bench.db").display());
-    let samples = sustained(&url, 1, time).await?;
+    let samples = sustained(&url, run).await?;
     let what = format!("settlement: SQLite, batches of {BATCH}");
     Ok(Row::of(what, samples, Measure::PerSecond, Some(SQLITE_TARGET)))
 }
 
-pub async fn on_postgres(cluster: &str, writers: usize, time: Duration) -> Result<Row> {
+pub async fn on_postgres(cluster: &str, run: Run) -> Result<Row> {
     let url = database::create(cluster).await?;
-    let samples = sustained(&url, writers, time).await?;
-    let nodes = if writers == 1 { "node" } else { "nodes" };
-    let what = format!("settlement: PostgreSQL, batches of {BATCH}, {writers} {nodes}");
+    let samples = sustained(&url, run).await?;
+    let nodes = if run.writers == 1 { "node" } else { "nodes" };
+    let what = format!("settlement: PostgreSQL, batches of {BATCH}, {} {nodes}", run.writers);
     Ok(Row::of(what, samples, Measure::PerSecond, Some(POSTGRES_TARGET)))
 }
 
@@ -89,19 +99,26 @@ pub fn generation(number: usize, customer: &Customer) -> Generation {
 }
 
 /// Generations settled in each second, by all writers together; the first second is left out.
-async fn sustained(url: &str, writers: usize, time: Duration) -> Result<Vec<f64>> {
+async fn sustained(url: &str, run: Run) -> Result<Vec<f64>> {
     let store = Store::connect(url, 8).await?;
     store.migrate().await?;
     let mut customers = Vec::new();
     for _ in 0..CUSTOMERS {
         customers.push(customer::create(&store, CREDITS).await?);
     }
-    let began = Instant::now();
-    let mut tasks = tokio::task::JoinSet::new();
-    for writer in 0..writers {
+    let mut nodes = Vec::new();
+    for writer in 0..run.writers {
         let node = NodeId::stored(format!("node_bench_{writer}"));
         lease(&store, &node, &customers).await?;
-        tasks.spawn(write(store.clone(), node, customers.clone(), began + time));
+        nodes.push(node);
+    }
+    for number in (0..run.filled).step_by(BATCH) {
+        settle(&store, &nodes[0], &customers, number).await?;
+    }
+    let began = Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    for node in nodes {
+        tasks.spawn(write(store.clone(), node, customers.clone(), began + run.time));
     }
     let mut finished: Vec<f64> = Vec::new();
     while let Some(ended) = tasks.join_next().await {
@@ -110,27 +127,30 @@ async fn sustained(url: &str, writers: usize, time: Duration) -> Result<Vec<f64>
     let verdict = store::ledger::verify(&mut store.read().await?).await?;
     ensure!(verdict.is_ok(), "the books are wrong: {verdict:?}");
     store.close().await;
-    Ok(per_second(&finished, time))
+    Ok(per_second(finished))
 }
 
 /// When each batch was settled.
 async fn write(store: Store, node: NodeId, customers: Vec<Customer>, until: Instant) -> Result<Vec<Instant>> {
     let mut settled = Vec::new();
-    let mut number = 0;
     while Instant::now() < until {
-        let mut batch = Vec::with_capacity(BATCH);
-        for _ in 0..BATCH {
-            batch.push(generation(number, &customers[number % customers.len()]));
-            number += 1;
-        }
-        let mut new_id = || TransferId::new(random::bytes());
-        let mut tx = store.begin().await?;
-        let done = store::settlement::settle(&mut tx, &node, &batch, &mut new_id, now()).await?;
-        tx.commit().await?;
-        ensure!(done.new.len() == BATCH && done.overruns.is_empty(), "{done:?}");
+        settle(&store, &node, &customers, settled.len() * BATCH).await?;
         settled.push(Instant::now());
     }
     Ok(settled)
+}
+
+/// One batch, whose first generation is the `number`-th.
+async fn settle(store: &Store, node: &NodeId, customers: &[Customer], number: usize) -> Result<()> {
+    let batch: Vec<_> = (number..number + BATCH)
+        .map(|number| generation(number, &customers[number % customers.len()]))
+        .collect();
+    let mut new_id = || TransferId::at(now(), random::bytes());
+    let mut tx = store.begin().await?;
+    let done = store::settlement::settle(&mut tx, node, &batch, &mut new_id, now()).await?;
+    tx.commit().await?;
+    ensure!(done.new.len() == BATCH && done.overruns.is_empty(), "{done:?}");
+    Ok(())
 }
 
 async fn lease(store: &Store, node: &NodeId, customers: &[Customer]) -> Result<()> {
@@ -155,13 +175,18 @@ async fn lease(store: &Store, node: &NodeId, customers: &[Customer]) -> Result<(
     Ok(())
 }
 
-/// Rates over windows of a second each.
-fn per_second(finished: &[f64], time: Duration) -> Vec<f64> {
+/// Rates over windows of a second or the little more that the last batch in it took; the first is left out.
+fn per_second(mut finished: Vec<f64>) -> Vec<f64> {
+    finished.sort_by(f64::total_cmp);
     let batch = f64::from(u32::try_from(BATCH).unwrap_or(u32::MAX));
-    let rates = (1..time.as_secs()).map(|second| {
-        let from = std::time::Duration::from_secs(second).as_secs_f64();
-        let settled = finished.iter().filter(|at| (from..from + 1.0).contains(*at)).count();
-        f64::from(u32::try_from(settled).unwrap_or(u32::MAX)) * batch
-    });
-    rates.collect()
+    let (mut rates, mut since, mut settled) = (Vec::new(), 0.0, 0.0);
+    for at in finished {
+        settled += batch;
+        if at - since >= 1.0 {
+            rates.push(settled / (at - since));
+            (since, settled) = (at, 0.0);
+        }
+    }
+    rates.drain(..rates.len().min(1));
+    rates
 }

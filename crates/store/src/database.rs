@@ -3,7 +3,7 @@
 use crate::error::Result;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,7 +40,13 @@ enum Pools {
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Statements kept prepared per connection; bulk statements come in several sizes.
+/// SQLite's writer keeps this much of the database in memory: settlement comes back to the same pages (KiB, below zero as
+/// the pragma wants it).
+const WRITER_CACHE: &str = "-65536";
+/// Pages of the write-ahead log before they go into the database: the more, the less often one page is written, and the
+/// longer the start after a crash, here well below a second.
+const CHECKPOINT_PAGES: &str = "8192";
+/// Statements kept prepared per connection; bulk statements come in several sizes on SQLite.
 const STATEMENTS_MAX: usize = 256;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
@@ -164,7 +170,11 @@ async fn connect_sqlite(url: &str, connections_max: u32) -> Result<Pools> {
     let one = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(ACQUIRE_TIMEOUT);
-    let write = one.connect_with(options.clone()).await?;
+    let writer = options
+        .clone()
+        .pragma("cache_size", WRITER_CACHE)
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES);
+    let write = one.connect_with(writer).await?;
     let many = SqlitePoolOptions::new()
         .max_connections(connections_max.max(1))
         .acquire_timeout(ACQUIRE_TIMEOUT);
@@ -176,6 +186,13 @@ async fn connect_postgres(url: &str, connections_max: u32) -> Result<Pools> {
     let options = PgConnectOptions::from_str(url)?.statement_cache_capacity(STATEMENTS_MAX);
     let pool = PgPoolOptions::new()
         .max_connections(connections_max.max(1))
-        .acquire_timeout(ACQUIRE_TIMEOUT);
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_connect(|connection, _| Box::pin(prepare_postgres(connection)));
     Ok(Pools::Pg(pool.connect_with(options).await?))
+}
+
+/// All statements here are short or run rarely: compiling them to machine code takes seconds and gains none.
+async fn prepare_postgres(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query("SET jit = off").execute(connection).await?;
+    Ok(())
 }

@@ -149,7 +149,7 @@ pub async fn write_off(
         return Ok(false);
     }
     let id = ids();
-    book.add(&Transfer {
+    book.add(Transfer {
         kind: TransferKind::WriteOff,
         idempotency_key: format!("write_off:{id}"),
         legs: legs(LedgerAccount::HouseCost, customer, amount),

@@ -100,7 +100,7 @@ pub async fn converge(
             legs: purchase.freeze_legs(held),
             created: now,
         };
-        book.add_with(&transfer, &own(&purchase));
+        book.add_with(transfer, &own(&purchase));
     }
     book.write(tx).await?;
     Ok(Converged::Changed)

@@ -95,7 +95,7 @@ pub(crate) async fn post_all(tx: &mut Tx, transfers: &[(Transfer, Wish)]) -> Res
         if is_entered(tx, transfer).await? {
             posted.push(Posted::Already);
         } else {
-            book.add_with(transfer, wish);
+            book.add_with(transfer.clone(), wish);
             posted.push(Posted::New);
         }
     }
@@ -236,7 +236,7 @@ async fn enter(
 ) -> Result<Entry, LedgerError> {
     transfer.check()?;
     let mut book = Book::default();
-    book.add_with(transfer, wish);
+    book.add_with(transfer.clone(), wish);
     let balances = book.lock(tx).await?;
     if is_entered(tx, transfer).await? {
         return Ok(Entry::Already);

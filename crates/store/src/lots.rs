@@ -137,7 +137,7 @@ pub async fn expire(tx: &mut Tx, now: Micros, ids: &mut Ids<'_>) -> Result<u64, 
                 own: Some(lot.source.clone()),
                 expires: None,
             };
-            book.add_with(&expiry_of(&lot, amount, ids, now), &wish);
+            book.add_with(expiry_of(&lot, amount, ids, now), &wish);
         }
     }
     book.write(tx).await?;

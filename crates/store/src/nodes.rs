@@ -157,7 +157,7 @@ async fn return_escrows(tx: &mut Tx, node: &NodeId, ids: &mut Ids<'_>, now: Micr
         let held = book.balance_after(&balances, &escrow);
         if held.is_positive() {
             let id = ids();
-            book.add(&Transfer {
+            book.add(Transfer {
                 kind: TransferKind::LeaseReturned,
                 idempotency_key: format!("fence:{id}"),
                 legs: legs(escrow, LedgerAccount::Customer(account), held),

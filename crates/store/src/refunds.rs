@@ -95,7 +95,7 @@ pub async fn request(
         own: Some(purchase.source()),
         expires: None,
     };
-    book.add_with(&freeze_of(&stored, &purchase, ids, now), &wish);
+    book.add_with(freeze_of(&stored, &purchase, ids, now), &wish);
     book.write(tx).await?;
     Ok(RequestOutcome::Requested)
 }

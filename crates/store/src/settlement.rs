@@ -9,6 +9,7 @@ use domain::id::{AccountId, GenerationId, NodeId, TransferId};
 use domain::ledger::{LedgerAccount, Transfer, TransferKind, legs};
 use domain::money::NanoUsd;
 use domain::time::Micros;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a settlement did.
@@ -38,7 +39,8 @@ pub async fn settle(
     ids: &mut Ids<'_>,
     now: Micros,
 ) -> Result<Settled, LedgerError> {
-    let generations = distinct(generations);
+    let storable: Vec<Cow<'_, Generation>> = generations.iter().map(storable).collect();
+    let generations = distinct(&storable);
     for generation in &generations {
         check(generation)?;
     }
@@ -131,10 +133,10 @@ async fn charge(
     for generation in generations {
         if generation.cost.is_positive() {
             owing.entry(&generation.account).or_insert(&generation.id);
-            book.add(&charge_of(generation, node, ids(), now));
+            book.add(charge_of(generation, node, ids(), now));
         }
         if generation.house_cost.is_positive() {
-            book.add(&house_cost_of(generation, ids(), now));
+            book.add(house_cost_of(generation, ids(), now));
         }
     }
     // An overrun is known only when the escrow is locked, and by then it would be too late to lock the customer in order.
@@ -154,7 +156,7 @@ async fn charge(
                 legs: legs(LedgerAccount::Customer(account.clone()), escrow, after.negated()),
                 created: now,
             };
-            book.add(&overrun);
+            book.add(overrun);
             overruns.push((account.clone(), after.negated()));
         }
     }
@@ -186,12 +188,40 @@ fn house_cost_of(generation: &Generation, id: TransferId, now: Micros) -> Transf
 }
 
 /// The first of each id.
-fn distinct(generations: &[Generation]) -> Vec<&Generation> {
+fn distinct<'a>(generations: &'a [Cow<'_, Generation>]) -> Vec<&'a Generation> {
     let mut seen = BTreeSet::new();
     generations
         .iter()
-        .filter(|generation| seen.insert(&generation.id))
+        .map(AsRef::as_ref)
+        .filter(|generation: &&Generation| seen.insert(&generation.id))
         .collect()
+}
+
+/// With what a provider or caller wrote in a form that every database takes: PostgreSQL knows no NUL, and one answer that
+/// cannot be stored would keep all others waiting.
+fn storable(generation: &Generation) -> Cow<'_, Generation> {
+    let texts = [
+        &generation.finish_reason,
+        &generation.native_finish_reason,
+        &generation.upstream_id,
+        &generation.app_name,
+        &generation.app_url,
+    ];
+    if !texts.into_iter().flatten().any(|text| text.contains('\0')) {
+        return Cow::Borrowed(generation);
+    }
+    let mut generation = generation.clone();
+    let texts = [
+        &mut generation.finish_reason,
+        &mut generation.native_finish_reason,
+        &mut generation.upstream_id,
+        &mut generation.app_name,
+        &mut generation.app_url,
+    ];
+    for text in texts.into_iter().flatten() {
+        *text = text.replace('\0', "\u{fffd}");
+    }
+    Cow::Owned(generation)
 }
 
 fn check(generation: &Generation) -> Result<()> {

@@ -3,6 +3,8 @@
 //! They are macros because the two drivers share no type that carries arguments and rows; the alternative, `Any`, loses
 //! pragmas and the statement cache.
 
+use sqlx::AssertSqlSafe;
+
 /// Runs a statement; gives the number of rows it changed.
 macro_rules! execute {
     ($tx:expr, $sql:expr $(, $argument:expr)* $(,)?) => {
@@ -63,8 +65,8 @@ macro_rules! fetch_all {
     };
 }
 
-/// Rows per bulk statement. Few sizes, so that the statements stay prepared; the largest keeps 40 columns below the 32766
-/// parameters that SQLite takes.
+/// Rows per bulk statement on SQLite. Few sizes, so that the statements stay prepared; the largest keeps 40 columns below
+/// the 32766 parameters that SQLite takes.
 const CHUNK_ROWS: [usize; 5] = [256, 64, 16, 4, 1];
 
 /// `rows` cut into the sizes of bulk statements, in order.
@@ -77,25 +79,42 @@ pub(crate) fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     })
 }
 
-/// Runs `head VALUES (…), (…) tail` once per chunk of `rows`; gives the number of rows changed.
-/// `head` and `tail` may put the list anywhere: `INSERT INTO t (…)`, or `UPDATE … FROM (` with `) AS v WHERE …`,
-/// where its columns are called `column1`, `column2` … on both databases.
+/// A bulk statement for PostgreSQL: its rows come as one array per column, so that the same text serves any number.
+pub(crate) fn unnested(head: &str, columns: usize, tail: &str) -> AssertSqlSafe<String> {
+    let list = |prefix: &str| {
+        let names: Vec<String> = (1..=columns).map(|number| format!("{prefix}{number}")).collect();
+        names.join(", ")
+    };
+    let (arrays, names) = (list("$"), list("column"));
+    AssertSqlSafe(format!("{head}SELECT * FROM UNNEST({arrays}) AS list ({names}){tail}"))
+}
+
+/// Runs `head (rows) tail`, where the rows stand as `VALUES (…), (…)` or as something that selects them; gives the number
+/// of rows changed. `head` and `tail` may put them anywhere: `INSERT INTO t (…)`, or `UPDATE … FROM (` with
+/// `) AS v WHERE …`, where their columns are called `column1`, `column2` … on both databases.
 macro_rules! execute_rows {
     ($tx:expr, $rows:expr, $head:expr, |$row:pat_param| [$($value:expr),* $(,)?], $tail:expr) => {
         async {
+            let rows = &$rows[..];
             let mut changed: u64 = 0;
-            for chunk in $crate::sql::chunks($rows) {
-                let done = match &mut $tx.on {
-                    $crate::database::On::Sqlite(tx) => {
-                        let mut sql = values!(sqlx::Sqlite, chunk, $head, |$row| [$($value),*], $tail);
-                        sql.build().execute(&mut **tx).await.map(|done| done.rows_affected())
+            if rows.is_empty() {
+                return $crate::error::Result::<u64>::Ok(changed);
+            }
+            match &mut $tx.on {
+                $crate::database::On::Sqlite(tx) => {
+                    for chunk in $crate::sql::chunks(rows) {
+                        let mut sql = values!(chunk, $head, |$row| [$($value),*], $tail);
+                        let done = sql.build().execute(&mut **tx).await.map_err($crate::error::StoreError::from)?;
+                        changed = changed.saturating_add(done.rows_affected());
                     }
-                    $crate::database::On::Pg(tx) => {
-                        let mut sql = values!(sqlx::Postgres, chunk, $head, |$row| [$($value),*], $tail);
-                        sql.build().execute(&mut **tx).await.map(|done| done.rows_affected())
-                    }
-                };
-                changed = changed.saturating_add(done.map_err($crate::error::StoreError::from)?);
+                }
+                $crate::database::On::Pg(tx) => {
+                    let sql = $crate::sql::unnested($head, columns!($($value),*), $tail);
+                    #[allow(unused_variables, reason = "each column takes its part of the row")]
+                    let query = sqlx::query(sql)$(.bind(rows.iter().map(|$row| $value).collect::<Vec<_>>()))*;
+                    let done = query.execute(&mut **tx).await.map_err($crate::error::StoreError::from)?;
+                    changed = done.rows_affected();
+                }
             }
             $crate::error::Result::<u64>::Ok(changed)
         }
@@ -108,19 +127,25 @@ macro_rules! execute_rows {
 macro_rules! fetch_rows {
     ($out:ty, $tx:expr, $rows:expr, $head:expr, |$row:pat_param| [$($value:expr),* $(,)?], $tail:expr, $pg_tail:expr) => {
         async {
+            let rows = &$rows[..];
             let mut fetched: Vec<$out> = Vec::new();
-            for chunk in $crate::sql::chunks($rows) {
-                let part = match &mut $tx.on {
-                    $crate::database::On::Sqlite(tx) => {
-                        let mut sql = values!(sqlx::Sqlite, chunk, $head, |$row| [$($value),*], $tail);
-                        sql.build_query_as::<$out>().fetch_all(&mut **tx).await
+            if rows.is_empty() {
+                return $crate::error::Result::<Vec<$out>>::Ok(fetched);
+            }
+            match &mut $tx.on {
+                $crate::database::On::Sqlite(tx) => {
+                    for chunk in $crate::sql::chunks(rows) {
+                        let mut sql = values!(chunk, $head, |$row| [$($value),*], $tail);
+                        let part = sql.build_query_as::<$out>().fetch_all(&mut **tx).await;
+                        fetched.extend(part.map_err($crate::error::StoreError::from)?);
                     }
-                    $crate::database::On::Pg(tx) => {
-                        let mut sql = values!(sqlx::Postgres, chunk, $head, |$row| [$($value),*], $pg_tail);
-                        sql.build_query_as::<$out>().fetch_all(&mut **tx).await
-                    }
-                };
-                fetched.extend(part.map_err($crate::error::StoreError::from)?);
+                }
+                $crate::database::On::Pg(tx) => {
+                    let sql = $crate::sql::unnested($head, columns!($($value),*), $pg_tail);
+                    #[allow(unused_variables, reason = "each column takes its part of the row")]
+                    let query = sqlx::query_as::<_, $out>(sql)$(.bind(rows.iter().map(|$row| $value).collect::<Vec<_>>()))*;
+                    fetched = query.fetch_all(&mut **tx).await.map_err($crate::error::StoreError::from)?;
+                }
             }
             $crate::error::Result::<Vec<$out>>::Ok(fetched)
         }
@@ -129,12 +154,17 @@ macro_rules! fetch_rows {
 }
 
 macro_rules! values {
-    ($database:ty, $chunk:expr, $head:expr, |$row:pat_param| [$($value:expr),*], $tail:expr) => {{
-        let mut sql = sqlx::QueryBuilder::<$database>::new($head);
+    ($chunk:expr, $head:expr, |$row:pat_param| [$($value:expr),*], $tail:expr) => {{
+        let mut sql = sqlx::QueryBuilder::<sqlx::Sqlite>::new($head);
         sql.push_values($chunk, |mut tuple, $row| {
             $(tuple.push_bind($value);)*
         });
         sql.push($tail);
         sql
     }};
+}
+
+/// How many there are.
+macro_rules! columns {
+    ($($value:expr),*) => { [$(stringify!($value)),*].len() };
 }

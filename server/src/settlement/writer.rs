@@ -11,7 +11,8 @@ use store::ledger::LedgerError;
 use store::{Store, StoreError};
 use tokio::sync::{mpsc, watch};
 
-const BATCH_MAX: usize = 500;
+/// What waits goes at once, up to this: the cost of each falls with their number, and others wait for the rows it locks.
+const BATCH_MAX: usize = 1_000;
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
@@ -63,7 +64,7 @@ async fn try_write(
     node: &NodeId,
     batch: &[Generation],
 ) -> Result<store::settlement::Settled, LedgerError> {
-    let mut new_id = || TransferId::new(clock::random());
+    let mut new_id = || TransferId::at(clock::now(), clock::random());
     let mut tx = store.begin().await.map_err(LedgerError::Store)?;
     let settled = store::settlement::settle(&mut tx, node, batch, &mut new_id, clock::now()).await?;
     tx.commit()

@@ -21,19 +21,20 @@ pub(crate) struct Book {
 pub(crate) type Balances = BTreeMap<String, NanoUsd>;
 
 impl Book {
-    pub(crate) fn add(&mut self, transfer: &Transfer) {
+    pub(crate) fn add(&mut self, transfer: Transfer) {
         self.add_with(transfer, &Wish::default());
     }
 
     /// Adds a transfer that goes through the lots in its own way.
-    pub(crate) fn add_with(&mut self, transfer: &Transfer, wish: &Wish) {
-        self.include_all(transfer);
+    pub(crate) fn add_with(&mut self, transfer: Transfer, wish: &Wish) {
+        self.include_all(&transfer);
         for leg in &transfer.legs {
-            let change = self.changes.entry(leg.account.clone()).or_default();
-            *change = change.saturating_add(i128::from(leg.amount.get()));
+            if let Some(change) = self.changes.get_mut(&leg.account) {
+                *change = change.saturating_add(i128::from(leg.amount.get()));
+            }
         }
-        self.lots.add(transfer, wish);
-        self.transfers.push(transfer.clone());
+        self.lots.add(&transfer, wish);
+        self.transfers.push(transfer);
     }
 
     /// Makes [`Book::lock`] include an account that no transfer touches yet.
@@ -45,7 +46,9 @@ impl Book {
     /// lots.
     pub(crate) fn include_all(&mut self, transfer: &Transfer) {
         for leg in &transfer.legs {
-            self.include(leg.account.clone());
+            if !self.changes.contains_key(&leg.account) {
+                self.include(leg.account.clone());
+            }
         }
         for owner in transfer.credit_changes().into_keys() {
             self.include(LedgerAccount::Customer(owner.clone()));

@@ -34,6 +34,22 @@ on_both! {
         assert_eq!((proof.generations, proof.provider_total), (4, nano(42)));
     }
 
+    async fn no_text_of_a_provider_keeps_others_from_being_settled(db: Db) {
+        let ada = user(&db, "ada").await;
+        let made = key(&db, &ada, "k", None, None).await;
+        let nul = Some("st\0p".to_owned());
+        let odd = Generation {
+            finish_reason: nul.clone(),
+            native_finish_reason: nul.clone(),
+            upstream_id: nul.clone(),
+            app_name: nul.clone(),
+            app_url: nul,
+            ..generation("gen-1", &made, 3)
+        };
+        assert_eq!(settle(&db, &node("a"), &[odd, generation("gen-2", &made, 4)]).await.new.len(), 2);
+        proof(&db).await;
+    }
+
     async fn the_same_batch_settles_once(db: Db) {
         let ada = user(&db, "ada").await;
         let made = key(&db, &ada, "k", Some(1_000), None).await;

@@ -12,9 +12,9 @@ pub(super) async fn difference(tx: &mut Tx) -> Result<Option<Difference>> {
         "SELECT owner, used_nano, generations_nano FROM (
              SELECT l.owner, l.used_nano,
                     (SELECT CAST(COALESCE(SUM(g.cost_nano), 0) AS BIGINT) FROM generations g
-                     WHERE g.key_hash = l.owner AND g.created_us >= l.period_start_us
-                       AND g.created_us < l.period_end_us) AS generations_nano
-             FROM spend_limits l WHERE l.owner NOT LIKE 'account:%'
+                     WHERE g.account_id = k.account_id AND g.key_hash = l.owner
+                       AND g.created_us >= l.period_start_us AND g.created_us < l.period_end_us) AS generations_nano
+             FROM spend_limits l LEFT JOIN api_keys k ON k.hash = l.owner WHERE l.owner NOT LIKE 'account:%'
              UNION ALL
              SELECT l.owner, l.used_nano,
                     (SELECT CAST(COALESCE(SUM(g.cost_nano), 0) AS BIGINT) FROM generations g
