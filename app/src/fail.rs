@@ -41,6 +41,7 @@ pub enum Fail {
     Days,
     Uses,
     InvoiceLines,
+    RecordLines,
     /// An administrator's form that was entered before.
     Recorded,
     KeyName,
@@ -117,6 +118,9 @@ impl Fail {
             Self::Uses => "Enter how many people may redeem the code, 1 to 100000.",
             Self::InvoiceLines => {
                 "Each line is provider,period,amount, such as openai,2026-11,1234.56. Nothing was imported."
+            }
+            Self::RecordLines => {
+                "Each line is provider,id,completion_tokens, such as openai,chatcmpl-9bV0,412. Nothing was imported."
             }
             Self::Recorded => "This was recorded before, and is not recorded twice.",
             Self::KeyName => "Give the key a name of at most 80 characters.",

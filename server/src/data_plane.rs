@@ -10,6 +10,7 @@ use crate::free_tier::FreeTier;
 use crate::health::Health;
 use crate::journal::Journal;
 use crate::lessons::Lessons;
+use crate::measured::Measured;
 use crate::seats::Seats;
 use crate::settlement::{self, Room, Settlements};
 use crate::upstream::Upstream;
@@ -40,6 +41,7 @@ pub struct DataPlane {
     pub beats: Arc<Beats>,
     pub upstream: Upstream,
     pub health: Health,
+    pub measured: Measured,
     pub background: Background,
     pub node: NodeId,
     stopping: CancellationToken,
@@ -99,6 +101,7 @@ impl DataPlane {
             keys: KeyCache::new(),
             upstream: Upstream::new()?,
             health: Health::default(),
+            measured: Measured::default(),
             stopping: CancellationToken::new(),
             allowances,
             room: Room {

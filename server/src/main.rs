@@ -37,6 +37,7 @@ mod lessons;
 mod linger;
 mod listen;
 mod mail;
+mod measured;
 mod relay;
 mod router;
 mod seats;

@@ -40,6 +40,7 @@ const CATALOG_POLL: Duration = Duration::from_secs(2);
 const KEYS_POLL: Duration = Duration::from_millis(500);
 /// How far back each poll for changed keys looks: clocks of nodes differ, and transactions commit after they begin.
 const KEYS_OVERLAP_US: i64 = 10 * Micros::SECOND;
+const CUTS_POLL: Duration = Duration::from_secs(5);
 const MAIL_POLL: Duration = Duration::from_secs(10);
 const SESSIONS_POLL: Duration = Duration::from_secs(10 * 60);
 const CREDITS_POLL: Duration = Duration::from_secs(60);
@@ -60,6 +61,7 @@ impl Workers {
         workers.every("follow key changes", KEYS_POLL, idle(), work, move |work| {
             follow_keys(work, Arc::clone(&since))
         });
+        workers.every("measure cancel policies", CUTS_POLL, idle(), work, measure_cuts);
         workers.every("send mails", MAIL_POLL, Arc::clone(&work.mail_queued), work, send_mails);
         workers.every("forget expired sessions", SESSIONS_POLL, idle(), work, forget_sessions);
         workers.every("take expired credits", CREDITS_POLL, idle(), work, expire_credits);
@@ -140,6 +142,13 @@ async fn follow_keys(work: Work, since: Arc<AtomicI64>) -> Result<(), SyncError>
         }
     }
     since.store(now.get(), Ordering::Relaxed);
+    Ok(())
+}
+
+async fn measure_cuts(work: Work) -> Result<(), SyncError> {
+    let mut tx = work.store.read().await?;
+    let evidence = store::cuts::evidence(&mut tx, clock::now()).await?;
+    work.data.measured.learn(&evidence);
     Ok(())
 }
 

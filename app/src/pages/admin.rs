@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "ssr")]
 mod costs;
 #[cfg(feature = "ssr")]
+mod cuts;
+#[cfg(feature = "ssr")]
 mod grants;
 #[cfg(feature = "ssr")]
 mod overview;
@@ -78,6 +80,7 @@ fn done(word: &str) -> Option<&'static str> {
         "written-off" => "The debt is written off.",
         "granted" => "The credits are granted.",
         "imported" => "The invoices are imported.",
+        "records" => "The records are compared; those of answers that were not left in the middle are passed over.",
         "paid" => "The payment is recorded.",
         "payout" => "The payout is recorded.",
         _ => return None,

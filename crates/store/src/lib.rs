@@ -23,6 +23,7 @@ mod error;
 pub mod budgets;
 pub mod catalog;
 pub mod checkpoints;
+pub mod cuts;
 pub mod disputes;
 pub mod email_tokens;
 pub mod fraud_warnings;

@@ -45,16 +45,15 @@ pub async fn first_to_answer(
         if waiting.gone.load(Ordering::Acquire) {
             break;
         }
-        waiting
-            .bills_on
-            .store(candidate.provider.cancel != CancelPolicy::Stops, Ordering::Release);
+        let policy = state.measured.policy(&candidate.endpoint.id, candidate.provider.cancel);
+        waiting.bills_on.store(policy != CancelPolicy::Stops, Ordering::Release);
         let started = Instant::now();
         let begun = attempt(&state, candidate, body, &taken, &waiting).await;
         open.attempted(described(candidate, started, begun.as_ref().err()));
         let failure = match begun {
             Ok(answer) => {
                 let background = state.background.clone();
-                return Ok(Exchange::new(answer, open, candidate.provider.cancel, background));
+                return Ok(Exchange::new(answer, open, policy, background));
             }
             Err(failure) if failure.is_left => {
                 open.finish(Outcome::Cancelled);

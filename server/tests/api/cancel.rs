@@ -3,14 +3,17 @@
 use crate::support::providers::{ask, ask_stream, cost_nano};
 use crate::support::{Db, PATIENCE, TestApp, eventually};
 use domain::generation::{Generation, Outcome};
+use domain::time::Micros;
 use fake_provider::{Cancel, Plan, Script};
 use std::time::Duration;
+use store::cuts::RecordLine;
 
 on_both_databases!(
     a_hang_up_stops_a_provider_that_can_stop,
     a_hang_up_is_drained_at_a_provider_that_bills_to_the_end,
     a_hang_up_before_the_first_token_charges_the_prompt_alone,
     a_hang_up_on_an_answer_in_one_piece_stops_too,
+    a_provider_found_to_bill_on_is_followed_to_the_end,
 );
 
 /// Milliseconds between tokens.
@@ -133,6 +136,43 @@ async fn a_hang_up_on_an_answer_in_one_piece_stops_too(db: Db) {
     );
     assert_charged_what_was_seen(&generation, 1, bill.billed_completion_tokens);
     app.finish().await;
+}
+
+/// The catalog says that it stops, and the provider's own records say otherwise.
+async fn a_provider_found_to_bill_on_is_followed_to_the_end(db: Db) {
+    let app = TestApp::start(db).await;
+    let customer = app.customer("1").await;
+    app.providers.alpha.set_script(slow(Cancel::BillsToEnd));
+    let mut records = Vec::new();
+    for _ in 0..store::cuts::TELLING_MIN {
+        let generation = hung_up(&app, &customer.key).await;
+        assert!(generation.usage.completion < TOKENS, "{generation:?}");
+        records.push(RecordLine {
+            provider: generation.provider,
+            upstream_id: generation.upstream_id.unwrap(),
+            completion: TOKENS,
+        });
+    }
+    let mut tx = app.store.begin().await.unwrap();
+    let now = Micros::from_datetime(chrono::Utc::now());
+    let matched = store::cuts::import(&mut tx, &records, now).await.unwrap();
+    assert_eq!(matched, store::cuts::TELLING_MIN);
+    tx.commit().await.unwrap();
+    eventually("the verdict is used", async || {
+        let generation = hung_up(&app, &customer.key).await;
+        (generation.usage.completion == TOKENS).then_some(())
+    })
+    .await;
+    app.finish().await;
+}
+
+/// After ten tokens.
+async fn hung_up(app: &TestApp, key: &str) -> Generation {
+    let mut stream = app.stream(key, &ask_stream("test/alpha", "hi")).await;
+    let id = stream.generation_id();
+    stream.read_text(10).await;
+    drop(stream);
+    app.generation(&id).await
 }
 
 /// At least what the caller received and at most what the provider bills, at the exact price.

@@ -1,6 +1,6 @@
 //! What the house owes providers against what they invoice, and what processors owe the house.
 
-use super::admin;
+use super::{admin, cuts};
 use crate::components::badge::{Badge, Tone};
 use crate::components::price::whole_cents;
 use crate::components::table::{Listing, Row, cells, number, words};
@@ -78,6 +78,7 @@ pub(super) async fn view(site: &Site) -> Result<AnyView, Fail> {
     let mut tx = site.store.read().await?;
     let comparison = invoices::comparison(&mut tx).await?;
     let books = store::oversight::books(&mut tx).await?;
+    let evidence = store::cuts::evidence(&mut tx, (site.now)()).await?;
     drop(tx);
     let of_kind = |kind: &str| -> Vec<Row> { books.iter().filter(|line| line.kind == kind).map(book_row).collect() };
     let mut processors = of_kind("processor_clearing");
@@ -114,6 +115,7 @@ pub(super) async fn view(site: &Site) -> Result<AnyView, Fail> {
             empty="No processor has taken anything."
         />
         {movement_form("payout", "Record a payout of a processor", RecordPayout::url(), &["processor", "amount", "costs", "reference"])}
+        {cuts::view(&evidence)}
     };
     Ok(view.into_any())
 }
@@ -260,7 +262,7 @@ fn is_month(text: &str) -> bool {
     text.len() == "2026-11".len() && format!("{text}-01").parse::<chrono::NaiveDate>().is_ok()
 }
 
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().count() <= NAME_CHARS_MAX && !text.chars().any(char::is_control)
 }
 

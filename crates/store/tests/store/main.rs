@@ -13,6 +13,7 @@ mod both;
 mod fixtures;
 
 mod catalog;
+mod cuts;
 mod database;
 mod email_tokens;
 mod generations;
