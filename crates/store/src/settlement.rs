@@ -73,8 +73,19 @@ async fn settle_checked(
     if new.is_empty() {
         return Ok(Settled::default());
     }
+    let mut book = Book::default();
+    for generation in &new {
+        if generation.cost.is_positive() {
+            book.add(charge_of(generation, node, ids(), now));
+        }
+        if generation.house_cost.is_positive() {
+            book.add(house_cost_of(generation, ids(), now));
+        }
+    }
+    // Most of the work, while other nodes can settle for the same accounts.
+    book.enter(tx).await?;
     keys::spend(tx, node, &new).await?;
-    let overruns = charge(tx, node, &new, ids, now).await?;
+    let overruns = charge(tx, node, &new, book, ids, now).await?;
     rollups::add(tx, &new).await?;
     Ok(Settled {
         new: new.iter().map(|generation| generation.id.clone()).collect(),
@@ -121,23 +132,18 @@ async fn covered(
     Ok((covered, late))
 }
 
+/// Moves what the charges in the book take; where the node's escrow is too small, the customer pays the rest.
 async fn charge(
     tx: &mut Tx,
     node: &NodeId,
     generations: &[&Generation],
+    mut book: Book,
     ids: &mut Ids<'_>,
     now: Micros,
 ) -> Result<Vec<(AccountId, NanoUsd)>, LedgerError> {
-    let mut book = Book::default();
     let mut owing: BTreeMap<&AccountId, &GenerationId> = BTreeMap::new();
-    for generation in generations {
-        if generation.cost.is_positive() {
-            owing.entry(&generation.account).or_insert(&generation.id);
-            book.add(charge_of(generation, node, ids(), now));
-        }
-        if generation.house_cost.is_positive() {
-            book.add(house_cost_of(generation, ids(), now));
-        }
+    for generation in generations.iter().filter(|generation| generation.cost.is_positive()) {
+        owing.entry(&generation.account).or_insert(&generation.id);
     }
     // An overrun is known only when the escrow is locked, and by then it would be too late to lock the customer in order.
     for account in owing.keys() {

@@ -29,6 +29,7 @@ pub async fn import_records(csv: String) -> Result<(), Fail> {
 }
 
 pub(super) fn view(evidence: &[Evidence]) -> impl IntoView + use<> {
+    let rows: Vec<_> = evidence.iter().map(row).collect();
     view! {
         <Listing
             title="When a caller hangs up"
@@ -40,7 +41,7 @@ pub(super) fn view(evidence: &[Evidence]) -> impl IntoView + use<> {
                 number("Billed on"),
                 words("Verdict"),
             ]
-            rows=evidence.iter().map(row).collect::<Vec<_>>()
+            rows=rows
             empty="No record of such an answer was imported."
         />
         <section class="card tight stack-s">

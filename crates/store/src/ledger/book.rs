@@ -6,12 +6,14 @@ use crate::lots::{self, Wish};
 use domain::id::AccountId;
 use domain::ledger::{LedgerAccount, Transfer};
 use domain::money::NanoUsd;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Transfers about to be entered together. First [`Book::lock`], then read balances, then [`Book::write`].
 #[derive(Default)]
 pub(crate) struct Book {
     transfers: Vec<Transfer>,
+    /// How many of them have their rows.
+    entered: usize,
     /// What the transfers change each account by; an account can be here with zero to be locked.
     changes: BTreeMap<LedgerAccount, i128>,
     lots: lots::Changes,
@@ -80,33 +82,29 @@ impl Book {
         Ok(balances)
     }
 
+    /// Writes the rows of the transfers so far, which takes long for many, while nothing is locked that others wait for.
+    /// For transfers that nobody else can enter; balances and lots move in [`Book::write`].
+    ///
+    /// `Conflict` when one of the idempotency keys is in use.
+    pub(crate) async fn enter(&mut self, tx: &mut Tx) -> Result<()> {
+        let mut ids: Vec<(String, &LedgerAccount)> = self
+            .changes
+            .keys()
+            .map(|account| (account.to_string(), account))
+            .collect();
+        ids.sort();
+        let known = existing(tx, &ids).await?;
+        ids.retain(|(id, _)| !known.contains(id));
+        insert(tx, &ids).await?;
+        self.insert_transfers(tx).await
+    }
+
     /// Writes transfers and legs, and moves lots and balances.
     ///
     /// `Conflict` when one of the idempotency keys is in use.
-    pub(crate) async fn write(&self, tx: &mut Tx) -> Result<()> {
+    pub(crate) async fn write(&mut self, tx: &mut Tx) -> Result<()> {
         self.lots.apply(tx).await?;
-        execute_rows!(
-            tx,
-            &self.transfers,
-            "INSERT INTO transfers (id, kind, idempotency_key, request_hash, history_of, created_us) ",
-            |transfer| [
-                transfer.id.as_str(),
-                transfer.kind.name(),
-                transfer.idempotency_key.as_str(),
-                transfer.request_hash(),
-                history_of(transfer),
-                transfer.created.get(),
-            ],
-            ""
-        )?;
-        let legs: Vec<(&str, i64, String, i64)> = self.transfers.iter().flat_map(leg_rows).collect();
-        execute_rows!(
-            tx,
-            &legs,
-            "INSERT INTO legs (transfer_id, position, ledger_account_id, amount_nano) ",
-            |(transfer, position, account, amount)| [*transfer, *position, account.as_str(), *amount],
-            ""
-        )?;
+        self.insert_transfers(tx).await?;
         let mut changes = Vec::new();
         for (account, change) in self.changes.iter().filter(|(_, change)| **change != 0) {
             let change = i64::try_from(*change).map_err(|_| StoreError::corrupt("a sum of transfers"))?;
@@ -119,6 +117,34 @@ impl Book {
             |(account, change)| [account.as_str(), *change],
             ") AS v WHERE id = v.column1"
         )?;
+        Ok(())
+    }
+
+    async fn insert_transfers(&mut self, tx: &mut Tx) -> Result<()> {
+        let transfers = self.transfers.get(self.entered..).unwrap_or_default();
+        execute_rows!(
+            tx,
+            transfers,
+            "INSERT INTO transfers (id, kind, idempotency_key, request_hash, history_of, created_us) ",
+            |transfer| [
+                transfer.id.as_str(),
+                transfer.kind.name(),
+                transfer.idempotency_key.as_str(),
+                transfer.request_hash(),
+                history_of(transfer),
+                transfer.created.get(),
+            ],
+            ""
+        )?;
+        let legs: Vec<(&str, i64, String, i64)> = transfers.iter().flat_map(leg_rows).collect();
+        execute_rows!(
+            tx,
+            &legs,
+            "INSERT INTO legs (transfer_id, position, ledger_account_id, amount_nano) ",
+            |(transfer, position, account, amount)| [*transfer, *position, account.as_str(), *amount],
+            ""
+        )?;
+        self.entered = self.transfers.len();
         Ok(())
     }
 }
@@ -142,6 +168,19 @@ async fn lock(tx: &mut Tx, ids: &[(String, &LedgerAccount)]) -> Result<Balances>
         .into_iter()
         .map(|(id, balance)| (id, NanoUsd::new(balance)))
         .collect())
+}
+
+async fn existing(tx: &mut Tx, ids: &[(String, &LedgerAccount)]) -> Result<BTreeSet<String>> {
+    let rows = fetch_rows!(
+        (String,),
+        tx,
+        ids,
+        "SELECT id FROM ledger_accounts WHERE id IN (",
+        |(id, _)| [id.as_str()],
+        ")",
+        ")"
+    )?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
 }
 
 async fn insert(tx: &mut Tx, accounts: &[(String, &LedgerAccount)]) -> Result<()> {
