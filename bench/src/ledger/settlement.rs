@@ -14,8 +14,9 @@ use domain::usage::Usage;
 use std::time::{Duration, Instant};
 use store::Store;
 
-/// As the server's writer.
+/// As the server's writer, which has so many batches of each node under way at once.
 const BATCH: usize = 1_000;
+const BATCHES: usize = 2;
 const CUSTOMERS: usize = 50;
 const CREDITS: NanoUsd = NanoUsd::new(1_000_000_000_000);
 const LEASED: NanoUsd = NanoUsd::new(400_000_000_000);
@@ -117,8 +118,8 @@ async fn sustained(url: &str, run: Run) -> Result<Vec<f64>> {
     }
     let began = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
-    for node in nodes {
-        tasks.spawn(write(store.clone(), node, customers.clone(), began + run.time));
+    for node in nodes.iter().flat_map(|node| std::iter::repeat_n(node, BATCHES)) {
+        tasks.spawn(write(store.clone(), node.clone(), customers.clone(), began + run.time));
     }
     let mut finished: Vec<f64> = Vec::new();
     while let Some(ended) = tasks.join_next().await {

@@ -5,6 +5,8 @@ use crate::clock;
 use crate::journal::Journal;
 use domain::generation::Generation;
 use domain::id::{NodeId, TransferId};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
 use std::sync::Arc;
 use std::time::Duration;
 use store::ledger::LedgerError;
@@ -13,6 +15,8 @@ use tokio::sync::{mpsc, watch};
 
 /// What waits goes at once, up to this: the cost of each falls with their number, and others wait for the rows it locks.
 const BATCH_MAX: usize = 1_000;
+/// Batches under way at once: the rows of one are written while the other is committed.
+const BATCHES_MAX: usize = 2;
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
@@ -48,14 +52,29 @@ pub(super) struct Writer {
 impl Writer {
     /// Ends when everyone who could send is gone.
     pub(super) async fn run(self, mut receiver: mpsc::Receiver<Generation>, progress: watch::Sender<u64>) {
-        let mut batch = Vec::with_capacity(BATCH_MAX);
-        while receiver.recv_many(&mut batch, BATCH_MAX).await > 0 {
-            write(&self.store, &self.node, Some(&self.allowances), &batch).await;
-            let ids: Vec<_> = batch.iter().map(|generation| generation.id.clone()).collect();
-            self.journal.forget(&ids);
-            progress.send_modify(|count| *count += ids.len() as u64);
-            batch.clear();
+        // Progress is told in the order of the queue: who waits for a count waits for all up to it.
+        let mut under_way = FuturesOrdered::new();
+        let mut is_open = true;
+        while is_open || !under_way.is_empty() {
+            let mut batch = Vec::new();
+            tokio::select! {
+                Some(settled) = under_way.next() => progress.send_modify(|count| *count += settled),
+                taken = receiver.recv_many(&mut batch, BATCH_MAX), if is_open && under_way.len() < BATCHES_MAX => {
+                    is_open = taken > 0;
+                    if is_open {
+                        under_way.push_back(self.settle(batch));
+                    }
+                }
+            }
         }
+    }
+
+    /// Gives how many they were.
+    async fn settle(&self, batch: Vec<Generation>) -> u64 {
+        write(&self.store, &self.node, Some(&self.allowances), &batch).await;
+        let ids: Vec<_> = batch.into_iter().map(|generation| generation.id).collect();
+        self.journal.forget(&ids);
+        ids.len() as u64
     }
 }
 
