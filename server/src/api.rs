@@ -7,9 +7,11 @@ use domain::catalog::Catalog;
 use domain::error_type::ErrorType;
 use domain::money::NanoUsd;
 use domain::near::nearest;
+use gateway::surface::Surface;
 use http::Uri;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+use std::sync::Arc;
 use std::time::Duration;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -20,10 +22,12 @@ pub mod credits;
 pub mod generation;
 pub mod health;
 pub mod key;
+pub mod messages;
 pub mod models;
 pub mod openapi;
 pub mod playground;
 pub mod providers;
+pub mod responses;
 
 /// Dollars as a JSON number, exact to the last digit: no float is involved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +98,19 @@ pub async fn published(response: Response) -> Response {
         published.headers_mut().insert(http::header::ALLOW, allow.clone());
     }
     published
+}
+
+/// Says failures as the callers of `surface` expect them, also those that arise before a handler runs.
+pub async fn spoken(surface: Surface, response: Response) -> Response {
+    let response = published(response).await;
+    let Some(error) = response.extensions().get::<Arc<ApiError>>().cloned() else {
+        return response;
+    };
+    let (mut parts, _) = response.into_parts();
+    let id = parts.headers.get("x-generation-id").and_then(|id| id.to_str().ok());
+    let body = error.failure().body(surface, id).to_string();
+    parts.headers.remove(http::header::CONTENT_LENGTH);
+    Response::from_parts(parts, body.into())
 }
 
 fn reason(status: u16) -> (ErrorType, &'static str) {

@@ -40,6 +40,8 @@ pub struct Config {
     pub webhook_secrets: Vec<Secret>,
     pub payments: Payments,
     pub limits: Limits,
+    /// How long responses are kept whose callers do not say otherwise; none are when it is 0.
+    pub responses_retention_days: u32,
     pub journal_fsync: Fsync,
     pub body_bytes_max: usize,
     pub connections_max: usize,
@@ -99,6 +101,7 @@ const CONNECTIONS_MAX: usize = 20_000;
 const DATABASE_CONNECTIONS_MAX: u32 = 16;
 const FSYNC_MS: u64 = 10;
 const FSYNC_MS_MAX: u64 = 1_000;
+const RESPONSES_RETENTION_DAYS: u32 = 30;
 const SHUTDOWN_SECS: u64 = 30;
 const SETTINGS: &[&str] = &[
     "TOLLWAY_ADDR",
@@ -123,6 +126,7 @@ const SETTINGS: &[&str] = &[
     "TOLLWAY_MAIL_FROM",
     "TOLLWAY_PURCHASE_FEE_BASIS_POINTS",
     "TOLLWAY_PURCHASE_FEE_MIN_CENTS",
+    "TOLLWAY_RESPONSES_RETENTION_DAYS",
     "TOLLWAY_SELLER",
     "TOLLWAY_SHUTDOWN_SECS",
     "TOLLWAY_SITE_ROOT",
@@ -160,6 +164,7 @@ struct File {
     mail_from: Option<String>,
     purchase_fee_basis_points: Option<u32>,
     purchase_fee_min_cents: Option<u32>,
+    responses_retention_days: Option<u32>,
     seller: Option<String>,
     shutdown_secs: Option<u64>,
     site_root: Option<PathBuf>,
@@ -270,6 +275,9 @@ fn assemble(mut file: File, env: &Env) -> Result<Config, ConfigError> {
         )?,
         payments,
         limits,
+        responses_retention_days: env
+            .number("TOLLWAY_RESPONSES_RETENTION_DAYS", file.responses_retention_days)?
+            .unwrap_or(RESPONSES_RETENTION_DAYS),
         journal_fsync: env
             .parsed("TOLLWAY_JOURNAL_FSYNC", file.journal_fsync, parse_fsync)?
             .unwrap_or(Fsync::Interval(FSYNC_MS)),

@@ -5,6 +5,7 @@ use crate::clock;
 use crate::data_plane::DataPlane;
 use crate::error::ApiError;
 use crate::exchange::{Exchange, Starting, Waiting};
+use crate::keeper::Keeper;
 use crate::relay::{KEEP_ALIVE, Relay};
 use crate::settlement::{Beginning, OpenGeneration};
 use axum::body::Body;
@@ -63,6 +64,7 @@ pub async fn serve(state: &Arc<DataPlane>, caller: Caller, request: ChatRequest)
     };
     let open = OpenGeneration::new(beginning, state.room.clone());
     let envelope = open.envelope.clone();
+    let keeper = Keeper::new(state, caller.account.clone());
     let (stream, form) = (request.stream, request.form.clone());
     let waiting = Arc::<Waiting>::default();
     let taken = open.taken();
@@ -71,13 +73,13 @@ pub async fn serve(state: &Arc<DataPlane>, caller: Caller, request: ChatRequest)
     let response = if stream {
         let relay = tokio::select! {
             biased;
-            started = &mut starting => started.map(|exchange| Relay::running(form.clone(), exchange)),
-            () = tokio::time::sleep(KEEP_ALIVE) => Ok(Relay::waiting(form.clone(), envelope, starting)),
+            started = &mut starting => started.map(|exchange| Relay::running(form.clone(), keeper, exchange)),
+            () = tokio::time::sleep(KEEP_ALIVE) => Ok(Relay::waiting(form.clone(), keeper.clone(), envelope, starting)),
         };
         relay.map(|relay| events(&form, relay))
     } else {
         match starting.await {
-            Ok(exchange) => collect(&form, exchange).await.map(json_text),
+            Ok(exchange) => collect(&form, exchange, keeper).await.map(json_text),
             Err(error) => Err(error),
         }
     };
@@ -124,7 +126,7 @@ fn draft(state: &DataPlane, caller: &Caller, request: &ChatRequest, first: &Cand
 }
 
 /// Puts a whole answer together for a caller who did not ask for a stream. Dropped half-way, it settles as cancelled.
-async fn collect(form: &Form, mut exchange: Exchange) -> Result<String, ApiError> {
+async fn collect(form: &Form, mut exchange: Exchange, keeper: Keeper) -> Result<String, ApiError> {
     let mut whole = Whole::new(form);
     let failure = loop {
         match exchange.next().await {
@@ -145,7 +147,11 @@ async fn collect(form: &Form, mut exchange: Exchange) -> Result<String, ApiError
     let Some(generation) = exchange.finish(Outcome::Completed) else {
         return Err(ApiError::internal(&"a generation ended twice"));
     };
-    Ok(whole.finish(&envelope, &generation.usage, &chunk::settled_cost(&generation)))
+    let (text, kept) = whole.finish(&envelope, &generation.usage, &chunk::settled_cost(&generation));
+    if let Some(kept) = kept {
+        keeper.keep(kept).await;
+    }
+    Ok(text)
 }
 
 fn events(form: &Form, relay: Relay) -> Response {

@@ -33,6 +33,7 @@ mod free_tier;
 mod health;
 mod inference;
 mod journal;
+mod keeper;
 mod lessons;
 mod linger;
 mod listen;

@@ -3,6 +3,7 @@
 use crate::error::ApiError;
 use crate::exchange::{Exchange, Starting};
 use crate::inference::provider_error;
+use crate::keeper::Keeper;
 use bytes::Bytes;
 use domain::generation::Outcome;
 use gateway::chunk::{self, Envelope};
@@ -21,12 +22,15 @@ pub struct Relay {
     envelope: Envelope,
     form: Form,
     stream: Stream,
+    keeper: Keeper,
     keep_alive: Pin<Box<Sleep>>,
 }
 
 enum Stage {
     Waiting(Starting),
     Running(Box<Exchange>),
+    /// The last bytes, to be sent when what they tell of is kept.
+    Keeping(Pin<Box<dyn Future<Output = ()> + Send>>, Vec<u8>),
     Ended,
 }
 
@@ -37,28 +41,30 @@ const FRAME_BYTES: usize = 16 * 1024;
 
 impl Relay {
     /// A stream whose provider has begun to answer.
-    pub fn running(form: Form, exchange: Exchange) -> Self {
+    pub fn running(form: Form, keeper: Keeper, exchange: Exchange) -> Self {
         Self::new(
             form,
+            keeper,
             exchange.open().envelope.clone(),
             Stage::Running(Box::new(exchange)),
         )
     }
 
     /// A stream that begins with signs of life, since no provider has begun to answer yet.
-    pub fn waiting(form: Form, envelope: Envelope, starting: Starting) -> Self {
-        let mut relay = Self::new(form, envelope, Stage::Waiting(starting));
+    pub fn waiting(form: Form, keeper: Keeper, envelope: Envelope, starting: Starting) -> Self {
+        let mut relay = Self::new(form, keeper, envelope, Stage::Waiting(starting));
         relay.keep_alive.as_mut().reset(Instant::now());
         relay
     }
 
-    fn new(form: Form, envelope: Envelope, stage: Stage) -> Self {
+    fn new(form: Form, keeper: Keeper, envelope: Envelope, stage: Stage) -> Self {
         let stream = Stream::new(&form, &envelope);
         Self {
             stage,
             envelope,
             form,
             stream,
+            keeper,
             keep_alive: Box::pin(tokio::time::sleep(KEEP_ALIVE)),
         }
     }
@@ -70,12 +76,18 @@ impl Relay {
             Stage::Waiting(starting) => match ready!(Pin::new(starting).poll(cx)) {
                 Ok(exchange) => {
                     // Another model or provider than first intended may be the one that answers.
-                    *self = Self::running(self.form.clone(), exchange);
+                    *self = Self::running(self.form.clone(), self.keeper.clone(), exchange);
                     self.poll_bytes(cx)
                 }
                 Err(error) => Poll::Ready(self.fail(&error)),
             },
             Stage::Running(_) => self.poll_exchange(cx),
+            Stage::Keeping(kept, last) => {
+                ready!(kept.as_mut().poll(cx));
+                let last = std::mem::take(last);
+                self.stage = Stage::Ended;
+                Poll::Ready(last)
+            }
         }
     }
 
@@ -93,8 +105,8 @@ impl Relay {
                     return Poll::Ready(out);
                 }
                 Poll::Ready(None) => {
-                    out.extend(self.end());
-                    return Poll::Ready(out);
+                    self.end(out);
+                    return self.poll_bytes(cx);
                 }
                 Poll::Pending if out.is_empty() => return Poll::Pending,
                 Poll::Pending => break,
@@ -104,21 +116,23 @@ impl Relay {
         Poll::Ready(out)
     }
 
-    /// The provider ended its stream: usage and cost, or an error if it never said how it ended.
-    fn end(&mut self) -> Vec<u8> {
+    /// The provider ended its stream: usage and cost after `out`, or an error if it never said how it ended.
+    fn end(&mut self, mut out: Vec<u8>) {
         let Stage::Running(exchange) = &mut self.stage else {
-            return Vec::new();
+            return;
         };
+        let mut kept = None;
         if !exchange.open().is_complete() {
-            return self.break_off(&upstream_error::from_transport(TransportFailure::Broken));
+            out.extend(self.break_off(&upstream_error::from_transport(TransportFailure::Broken)));
+        } else if let Some(generation) = exchange.finish(Outcome::Completed) {
+            let cost = chunk::settled_cost(&generation);
+            kept = self.stream.end(&mut out, &generation.usage, &cost);
         }
-        let mut out = Vec::new();
-        if let Some(generation) = exchange.finish(Outcome::Completed) {
-            self.stream
-                .end(&mut out, &generation.usage, &chunk::settled_cost(&generation));
-        }
-        self.stage = Stage::Ended;
-        out
+        let keeper = self.keeper.clone();
+        self.stage = match kept {
+            Some(kept) => Stage::Keeping(Box::pin(keeper.keep(kept)), out),
+            None => Stage::Keeping(Box::pin(std::future::ready(())), out),
+        };
     }
 
     fn break_off(&mut self, error: &UpstreamError) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! The table of every URL that is not a page (those stand in `app/src/lib.rs`), and what surrounds each group.
 
+use crate::data_plane::DataPlane;
 use crate::error::ApiError;
 use crate::linger::linger;
 use crate::web::{self, Web};
@@ -10,6 +11,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use domain::error_type::ErrorType;
+use gateway::surface::Surface;
 use http::HeaderValue;
 use http::header::{
     CONTENT_SECURITY_POLICY, COOKIE, HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
@@ -53,7 +55,20 @@ pub fn router(web: &Arc<Web>) -> Router {
 
 /// Bearer keys only: nothing here reads a cookie, so any origin may call it.
 fn api_v1(web: &Arc<Web>) -> Router {
-    let inference = Router::new().route("/chat/completions", post(api::chat::create));
+    let chat = Router::new().route("/chat/completions", post(api::chat::create));
+    let messages = Router::new()
+        .route("/messages", post(api::messages::create))
+        .route("/messages/count_tokens", post(api::messages::count_tokens));
+    let responses = Router::new()
+        .route("/responses", post(api::responses::create))
+        .route(
+            "/responses/{id}",
+            get(api::responses::get).delete(api::responses::delete),
+        )
+        .route("/responses/{id}/input_items", get(api::responses::input_items));
+    let inference = chat
+        .merge(spoken(Surface::Messages, messages))
+        .merge(spoken(Surface::Responses, responses));
     let account = Router::new()
         .route("/key", get(api::key::get))
         .route("/auth/key", get(api::key::get_by_old_address))
@@ -82,6 +97,11 @@ fn api_v1(web: &Arc<Web>) -> Router {
         .layer(from_fn(linger))
         .layer(cors())
         .layer(from_fn(access_log))
+}
+
+/// Failures in the shape that callers of a surface know.
+fn spoken(surface: Surface, router: Router<Arc<DataPlane>>) -> Router<Arc<DataPlane>> {
+    router.layer(map_response(move |response: Response| api::spoken(surface, response)))
 }
 
 /// Inference for the chat page, by session cookie.

@@ -63,7 +63,13 @@ impl Workers {
         });
         workers.every("measure cancel policies", CUTS_POLL, idle(), work, measure_cuts);
         workers.every("send mails", MAIL_POLL, Arc::clone(&work.mail_queued), work, send_mails);
-        workers.every("forget expired sessions", SESSIONS_POLL, idle(), work, forget_sessions);
+        workers.every(
+            "forget expired sessions and responses",
+            SESSIONS_POLL,
+            idle(),
+            work,
+            forget_sessions,
+        );
         workers.every("take expired credits", CREDITS_POLL, idle(), work, expire_credits);
         workers.every("reconcile payments", RECONCILE, idle(), work, reconcile);
         workers.every("top up accounts", TOP_UPS_POLL, idle(), work, top_up);
@@ -160,6 +166,7 @@ async fn send_mails(work: Work) -> Result<(), SyncError> {
 async fn forget_sessions(work: Work) -> Result<(), SyncError> {
     let mut tx = work.store.begin().await?;
     store::sessions::delete_expired(&mut tx, clock::now()).await?;
+    store::responses::delete_expired(&mut tx, clock::now()).await?;
     // Another node's clock may still be in yesterday.
     store::quotas::delete_before(&mut tx, &clock::now().plus(-Micros::DAY).day()).await?;
     Ok(tx.commit().await?)

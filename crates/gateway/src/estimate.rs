@@ -38,10 +38,10 @@ impl Prompt {
         for Field { value, .. } in fields {
             let attachments = Attachments::of(value);
             let text_bytes = value.len() as u64 - attachments.bytes;
-            prompt.attachments += attachments.count;
+            prompt.attachments += attachments.count();
             prompt.beyond_bytes += text_bytes;
             if prompt.sample.is_empty() {
-                prompt.is_whole = attachments.count == 0 && value.len() <= SAMPLE_BYTES_MAX;
+                prompt.is_whole = attachments.count() == 0 && value.len() <= SAMPLE_BYTES_MAX;
                 prompt.sample = if prompt.is_whole {
                     value.clone()
                 } else {
@@ -97,42 +97,67 @@ pub fn completion_tokens(deltas: u64, bytes: u64) -> u64 {
     deltas.max(bytes.div_ceil(BYTES_PER_TOKEN))
 }
 
+/// Tokens of a JSON text's texts, and what attachments in it are taken for. Counts all of it, which takes milliseconds
+/// for a long one.
+#[must_use]
+pub fn json_tokens(raw: &[u8]) -> u64 {
+    let attachments = Attachments::of(raw);
+    let text = attachments.without(raw);
+    let counted = match serde_json::from_slice(&text) {
+        Ok(value) => messages_tokens(&value),
+        Err(_) => tokenizer::count(&String::from_utf8_lossy(&text)),
+    };
+    counted + attachments.count() * ATTACHMENT_TOKENS
+}
+
 /// Inline attachments of a JSON text.
 struct Attachments {
-    count: u64,
     bytes: u64,
     /// Where each run of base64 begins and ends.
-    first: Option<(usize, usize)>,
+    runs: Vec<(usize, usize)>,
 }
 
 impl Attachments {
     fn of(json: &[u8]) -> Self {
-        const MARK: &[u8] = b";base64,";
+        // As in a URL, and as the value of a member.
+        const MARKS: [&[u8]; 3] = [b";base64,", b"\"data\":\"", b"\"data\": \""];
         let mut found = Self {
-            count: 0,
             bytes: 0,
-            first: None,
+            runs: Vec::new(),
         };
+        let mut next = MARKS.map(|mark| find(json, mark));
         let mut at = 0;
-        while let Some(mark) = find(&json[at..], MARK) {
-            let begin = at + mark + MARK.len();
+        loop {
+            for (mark, next) in MARKS.iter().zip(&mut next) {
+                if next.is_some_and(|begin| begin < at) {
+                    *next = find(&json[at..], mark).map(|begin| at + begin);
+                }
+            }
+            let first = next
+                .iter()
+                .zip(MARKS)
+                .filter_map(|(begin, mark)| Some((*begin)? + mark.len()))
+                .min();
+            let Some(begin) = first else { return found };
             let run = json[begin..].iter().position(|byte| *byte == b'"');
             at = run.map_or(json.len(), |run| begin + run);
-            if at - begin >= ATTACHMENT_BYTES_MIN {
-                found.count += 1;
+            if at - begin >= ATTACHMENT_BYTES_MIN && json[begin..begin + ATTACHMENT_BYTES_MIN].iter().all(is_base64) {
                 found.bytes += (at - begin) as u64;
-                found.first.get_or_insert((begin, at));
+                found.runs.push((begin, at));
             }
         }
-        found
+    }
+
+    fn count(&self) -> u64 {
+        self.runs.len() as u64
     }
 
     /// At most `max` bytes of text, the first attachment left out and nothing taken from the second on.
     fn text_before(&self, json: &Bytes, max: usize) -> Bytes {
-        let (begin, end) = self.first.unwrap_or((json.len(), json.len()));
+        let (begin, end) = self.runs.first().copied().unwrap_or((json.len(), json.len()));
         let mut text = json[..begin.min(max)].to_vec();
         let after = &json[end..];
-        let until = if self.count > 1 {
+        let until = if self.runs.len() > 1 {
             0
         } else {
             max.saturating_sub(text.len()).min(after.len())
@@ -140,6 +165,22 @@ impl Attachments {
         text.extend_from_slice(&after[..until]);
         text.into()
     }
+
+    /// The text with nothing where they were.
+    fn without(&self, json: &[u8]) -> Vec<u8> {
+        let mut text = Vec::with_capacity(json.len());
+        let mut from = 0;
+        for (begin, end) in &self.runs {
+            text.extend_from_slice(&json[from..*begin]);
+            from = *end;
+        }
+        text.extend_from_slice(&json[from..]);
+        text
+    }
+}
+
+fn is_base64(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_' | b'=')
 }
 
 /// All text in the messages, and what a template adds to each.

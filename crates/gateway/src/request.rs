@@ -118,6 +118,8 @@ pub enum RequestError {
     Duplicate(String),
     #[error("The field \"{field}\" {problem}.")]
     Field { field: &'static str, problem: String },
+    #[error("The request can't be understood: {0}.")]
+    Unclear(Inexpressible),
 }
 
 /// Longest list of fallback models.
@@ -171,7 +173,6 @@ impl ChatRequest {
     }
 
     /// A request in the words of another API. `fields` are all of the caller's: those that are ours are read from them.
-    #[expect(dead_code, reason = "surfaces with a dialect of their own follow")]
     pub(crate) fn of_native(
         fields: &[Field],
         native: Native,
@@ -198,7 +199,6 @@ impl ChatRequest {
     }
 
     /// Lets endpoints of the request's own dialect take it translated, too.
-    #[expect(dead_code, reason = "as above")]
     pub(crate) fn translated(mut self) -> Result<Self, Inexpressible> {
         if let Some(native) = &self.native {
             self.chat = OnceLock::from(Ok((native.translate)(&native.fields)?));

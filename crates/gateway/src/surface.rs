@@ -2,6 +2,14 @@
 //! that API's stream or whole answer again. Text in, text out.
 
 pub mod failure;
+pub mod messages;
+pub mod responses;
+
+mod blocks;
+mod carry;
+mod chat_form;
+mod events;
+mod said;
 
 use crate::chunk::{self, Emitter, Envelope};
 use crate::completion::Completion;
@@ -9,6 +17,8 @@ use crate::openai::Piece;
 use domain::price::Cost;
 use domain::usage::Usage;
 use failure::Failure;
+pub use responses::Kept;
+use std::sync::Arc;
 
 /// An API that callers speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,18 +39,27 @@ pub enum Surface {
 #[derive(Debug, Clone)]
 pub enum Form {
     Chat,
+    Messages {
+        /// The caller wants the signatures of thoughts without the thoughts.
+        omits_thinking: bool,
+    },
+    Responses(Arc<responses::Asked>),
 }
 
 /// Writes the events of one stream, each once and in its API's order.
 #[derive(Debug)]
 pub enum Stream {
     Chat(Emitter),
+    Messages(Box<messages::Stream>),
+    Responses(Box<responses::Stream>),
 }
 
 /// An answer in the making, for callers who did not ask for a stream.
 #[derive(Debug)]
 pub enum Whole {
     Chat(Completion),
+    Messages(messages::Whole),
+    Responses(responses::Whole),
 }
 
 impl Surface {
@@ -62,6 +81,8 @@ impl Form {
     pub const fn surface(&self) -> Surface {
         match self {
             Self::Chat => Surface::Chat,
+            Self::Messages { .. } => Surface::Messages,
+            Self::Responses(_) => Surface::Responses,
         }
     }
 
@@ -69,7 +90,7 @@ impl Form {
     #[must_use]
     pub const fn stream_content_type(&self) -> &'static str {
         match self {
-            Self::Chat => "text/event-stream",
+            Self::Chat | Self::Messages { .. } | Self::Responses(_) => "text/event-stream",
         }
     }
 
@@ -77,7 +98,8 @@ impl Form {
     #[must_use]
     pub const fn keep_alive(&self) -> &'static [u8] {
         match self {
-            Self::Chat => chunk::KEEP_ALIVE,
+            Self::Chat | Self::Responses(_) => chunk::KEEP_ALIVE,
+            Self::Messages { .. } => b"event: ping\ndata: {\"type\":\"ping\"}\n\n",
         }
     }
 }
@@ -87,6 +109,10 @@ impl Stream {
     pub fn new(form: &Form, envelope: &Envelope) -> Self {
         match form {
             Form::Chat => Self::Chat(Emitter::new(envelope)),
+            Form::Messages { omits_thinking } => {
+                Self::Messages(Box::new(messages::Stream::new(envelope, *omits_thinking)))
+            }
+            Form::Responses(asked) => Self::Responses(Box::new(responses::Stream::new(envelope, asked))),
         }
     }
 
@@ -97,23 +123,30 @@ impl Stream {
         }
         match self {
             Self::Chat(emitter) => emitter.chunk(out, pieces),
+            Self::Messages(stream) => stream.pieces(out, pieces),
+            Self::Responses(stream) => stream.pieces(out, pieces),
         }
     }
 
-    /// The last events, with usage and cost.
-    pub fn end(&mut self, out: &mut Vec<u8>, usage: &Usage, cost: &Cost) {
+    /// The last events, with usage and cost. Gives what is to be kept of it before they are sent.
+    pub fn end(&mut self, out: &mut Vec<u8>, usage: &Usage, cost: &Cost) -> Option<Kept> {
         match self {
             Self::Chat(emitter) => {
                 emitter.usage(out, usage, cost);
                 out.extend_from_slice(chunk::DONE);
             }
+            Self::Messages(stream) => stream.end(out, usage, cost),
+            Self::Responses(stream) => return stream.end(out, usage, cost),
         }
+        None
     }
 
     /// The last events of a stream that broke off.
     pub fn fail(&mut self, out: &mut Vec<u8>, failure: &Failure<'_>) {
         match self {
             Self::Chat(emitter) => emitter.error(out, &failure.body(Surface::Chat, None)["error"]),
+            Self::Messages(stream) => stream.fail(out, failure),
+            Self::Responses(stream) => stream.fail(out, failure),
         }
     }
 }
@@ -123,20 +156,26 @@ impl Whole {
     pub fn new(form: &Form) -> Self {
         match form {
             Form::Chat => Self::Chat(Completion::default()),
+            Form::Messages { omits_thinking } => Self::Messages(messages::Whole::new(*omits_thinking)),
+            Form::Responses(asked) => Self::Responses(responses::Whole::new(asked)),
         }
     }
 
     pub fn pieces(&mut self, pieces: &[Piece]) {
         match self {
             Self::Chat(completion) => completion.absorb(pieces),
+            Self::Messages(whole) => whole.pieces(pieces),
+            Self::Responses(whole) => whole.pieces(pieces),
         }
     }
 
-    /// The answer as JSON text.
+    /// The answer as JSON text, and what is to be kept of it before it is sent.
     #[must_use]
-    pub fn finish(self, envelope: &Envelope, usage: &Usage, cost: &Cost) -> String {
+    pub fn finish(self, envelope: &Envelope, usage: &Usage, cost: &Cost) -> (String, Option<Kept>) {
         match self {
-            Self::Chat(completion) => completion.finish(envelope, usage, cost, None),
+            Self::Chat(completion) => (completion.finish(envelope, usage, cost, None), None),
+            Self::Messages(whole) => (whole.finish(envelope, usage, cost), None),
+            Self::Responses(whole) => whole.finish(envelope, usage, cost),
         }
     }
 }

@@ -40,6 +40,7 @@ pub mod purchases;
 pub mod quotas;
 pub mod rankings;
 pub mod refunds;
+pub mod responses;
 mod rollups;
 pub mod sessions;
 pub mod settlement;

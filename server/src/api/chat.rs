@@ -32,7 +32,12 @@ pub async fn create(State(state): State<Arc<DataPlane>>, caller: Caller, body: B
 
 /// The same for callers who were recognised in another way than by a key.
 pub async fn complete(state: &Arc<DataPlane>, caller: Caller, body: &Bytes) -> Response {
-    match ChatRequest::parse(body) {
+    serve(state, caller, ChatRequest::parse(body)).await
+}
+
+/// Answers a request that was read, or says what is wrong with it.
+pub async fn serve(state: &Arc<DataPlane>, caller: Caller, request: Result<ChatRequest, RequestError>) -> Response {
+    match request {
         Ok(request) => inference::serve(state, caller, request)
             .await
             .unwrap_or_else(IntoResponse::into_response),
@@ -40,12 +45,13 @@ pub async fn complete(state: &Arc<DataPlane>, caller: Caller, body: &Bytes) -> R
     }
 }
 
-fn bad_request(error: &RequestError) -> ApiError {
+pub fn bad_request(error: &RequestError) -> ApiError {
     let refused = ApiError::new(ErrorType::InvalidRequest, error.to_string());
     match error {
         RequestError::Json { line, column, .. } => refused.with("line", *line).with("column", *column),
         RequestError::Field { field, .. } => refused.with("field", *field),
         RequestError::Duplicate(field) => refused.with("field", field.as_str()),
+        RequestError::Unclear(what) => refused.with("field", what.field.as_str()),
         RequestError::NotAnObject => refused,
     }
 }

@@ -24,3 +24,4 @@ mod payments;
 mod python;
 mod site;
 mod stream;
+mod surfaces;

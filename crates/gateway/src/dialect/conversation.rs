@@ -412,7 +412,7 @@ fn url<'a>(raw: Option<&'a RawValue>) -> Option<RawUrl<'a>> {
 struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The text of a raw JSON string.
-pub(super) fn unquoted(raw: &str) -> Cow<'_, str> {
+pub(crate) fn unquoted(raw: &str) -> Cow<'_, str> {
     serde_json::from_str::<Borrowed<'_>>(raw).map_or(Cow::Borrowed(""), |text| text.0)
 }
 

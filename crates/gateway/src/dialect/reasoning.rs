@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 /// An entry of `reasoning_details`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(super) struct Detail<'a> {
+pub(crate) struct Detail<'a> {
     #[serde(borrow, rename = "type")]
     pub kind: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -29,7 +29,7 @@ pub(super) struct Detail<'a> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Effort {
+pub(crate) enum Effort {
     Minimal,
     Low,
     Medium,
@@ -96,10 +96,45 @@ impl<'a> Detail<'a> {
     pub fn is_of(&self, format: &str) -> bool {
         self.format.as_deref() == Some(format)
     }
+
+    pub fn into_owned(self) -> Detail<'static> {
+        let owned = |text: Option<Cow<'a, str>>| text.map(|text| Cow::Owned(text.into_owned()));
+        Detail {
+            kind: Cow::Owned(self.kind.into_owned()),
+            text: owned(self.text),
+            summary: owned(self.summary),
+            data: owned(self.data),
+            signature: owned(self.signature),
+            id: owned(self.id),
+            format: owned(self.format),
+            index: self.index,
+        }
+    }
+
+    /// As an entry of `reasoning_details`.
+    pub fn json(&self) -> Json<'a> {
+        Json::object([("type", self.kind.clone().into())])
+            .and("text", self.text.clone())
+            .and("summary", self.summary.clone())
+            .and("data", self.data.clone())
+            .and("signature", self.signature.clone())
+            .and("id", self.id.clone())
+            .and("format", self.format.clone())
+            .and("index", self.index)
+    }
+
+    /// Adds another fragment of the same.
+    pub fn merge(&mut self, more: Self) {
+        append(&mut self.text, more.text);
+        append(&mut self.summary, more.summary);
+        append(&mut self.signature, more.signature);
+        self.id = self.id.take().or(more.id);
+        self.format = self.format.take().or(more.format);
+    }
 }
 
 /// Callers may hand back the fragments of a stream as they came: those of one text become one again.
-pub(super) fn joined(details: Vec<Detail<'_>>) -> Vec<Detail<'_>> {
+pub(crate) fn joined(details: Vec<Detail<'_>>) -> Vec<Detail<'_>> {
     let mut whole: Vec<Detail<'_>> = Vec::with_capacity(details.len());
     for detail in details {
         let same = whole
@@ -108,20 +143,14 @@ pub(super) fn joined(details: Vec<Detail<'_>>) -> Vec<Detail<'_>> {
             .filter(|last| last.kind == detail.kind && detail.kind != "reasoning.encrypted");
         match same {
             None => whole.push(detail),
-            Some(last) => {
-                append(&mut last.text, detail.text);
-                append(&mut last.summary, detail.summary);
-                append(&mut last.signature, detail.signature);
-                last.id = last.id.take().or(detail.id);
-                last.format = last.format.take().or(detail.format);
-            }
+            Some(last) => last.merge(detail),
         }
     }
     whole
 }
 
 /// An entry as it is told to callers; `what` is `text`, `summary` or `data`, `raw` a JSON string.
-pub(super) fn entry<'a>(what: &'static str, raw: &'a str, format: &'a str, index: u64) -> Json<'a> {
+pub(crate) fn entry<'a>(what: &'static str, raw: &'a str, format: &'a str, index: u64) -> Json<'a> {
     let kind = match what {
         "data" => "reasoning.encrypted",
         "summary" => "reasoning.summary",
@@ -138,7 +167,7 @@ pub(super) fn entry<'a>(what: &'static str, raw: &'a str, format: &'a str, index
 /// Puts `placed` where their indices say and fills the gaps between them with `others` in order.
 ///
 /// Details of an answer carry the places of its blocks, so that what came between them can go back there.
-pub(super) fn interleaved<T>(placed: Vec<(Option<u64>, T)>, others: Vec<T>) -> Vec<T> {
+pub(crate) fn interleaved<T>(placed: Vec<(Option<u64>, T)>, others: Vec<T>) -> Vec<T> {
     let mut all = Vec::with_capacity(placed.len() + others.len());
     let mut others = others.into_iter();
     for (index, item) in placed {
