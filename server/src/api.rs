@@ -18,7 +18,9 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 pub mod chat;
+pub mod completions;
 pub mod credits;
+pub mod gemini;
 pub mod generation;
 pub mod health;
 pub mod key;

@@ -42,6 +42,7 @@ pub fn router(web: &Arc<Web>) -> Router {
     let is_https = web.data.config.is_https();
     Router::new()
         .nest("/api/v1", api_v1(web))
+        .nest("/api/v1beta", api_v1beta(web))
         .route("/api", any(api::unknown))
         .route("/api/{*rest}", any(api::unknown))
         .route("/health", get(api::health::get))
@@ -66,7 +67,15 @@ fn api_v1(web: &Arc<Web>) -> Router {
             get(api::responses::get).delete(api::responses::delete),
         )
         .route("/responses/{id}/input_items", get(api::responses::input_items));
+    let completions = Router::new().route("/completions", post(api::completions::create));
+    // Google's own address has `v1beta` and takes names with any number of slashes.
+    let gemini = Router::new()
+        .route("/models/{author}", post(api::gemini::act))
+        .route("/models/{author}/{slug}", post(api::gemini::act_on_two))
+        .layer(from_fn(api::gemini::key_of_query));
     let inference = chat
+        .merge(completions)
+        .merge(spoken(Surface::Gemini, gemini))
         .merge(spoken(Surface::Messages, messages))
         .merge(spoken(Surface::Responses, responses));
     let account = Router::new()
@@ -83,13 +92,30 @@ fn api_v1(web: &Arc<Web>) -> Router {
     let providers = Router::new()
         .route("/providers", get(api::providers::list))
         .with_state(Arc::clone(&web.data));
-    Router::new()
+    let all = Router::new()
         .route("/openapi.json", get(api::openapi::get))
         .merge(inference)
         .merge(account)
         .with_state(Arc::clone(&web.data))
         .merge(catalog.merge(providers).layer(CompressionLayer::new()))
-        .fallback(api::unknown)
+        .fallback(api::unknown);
+    keyed(web, all)
+}
+
+/// As Google's clients address it.
+fn api_v1beta(web: &Arc<Web>) -> Router {
+    let gemini = Router::new()
+        .route("/models/{*rest}", post(api::gemini::act))
+        .layer(from_fn(api::gemini::key_of_query));
+    let all = spoken(Surface::Gemini, gemini)
+        .with_state(Arc::clone(&web.data))
+        .fallback(api::unknown);
+    keyed(web, all)
+}
+
+/// What surrounds everything that is asked with a key.
+fn keyed(web: &Web, router: Router) -> Router {
+    router
         .layer(from_fn(without_cookies))
         .layer(DefaultBodyLimit::max(web.data.config.body_bytes_max))
         .layer(CatchPanicLayer::custom(panicked))

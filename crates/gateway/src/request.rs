@@ -262,7 +262,7 @@ pub(crate) fn top_level(body: &Bytes) -> Result<Vec<Field>, RequestError> {
 }
 
 /// The members of a JSON object in order, their values unparsed.
-struct TopLevel<'a>(Vec<(String, &'a RawValue)>);
+pub(crate) struct TopLevel<'a>(pub Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for TopLevel<'de> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

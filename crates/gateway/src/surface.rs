@@ -1,7 +1,9 @@
 //! The APIs that callers speak: a body in any of their words becomes a chat request, and the pieces of an answer become
 //! that API's stream or whole answer again. Text in, text out.
 
+pub mod completions;
 pub mod failure;
+pub mod gemini;
 pub mod messages;
 pub mod responses;
 
@@ -39,6 +41,15 @@ pub enum Surface {
 #[derive(Debug, Clone)]
 pub enum Form {
     Chat,
+    Completions {
+        /// The prompt, where the answer is to begin with it.
+        echo: Option<String>,
+    },
+    Gemini {
+        /// A stream is a JSON list instead of events.
+        is_list: bool,
+        shows_thoughts: bool,
+    },
     Messages {
         /// The caller wants the signatures of thoughts without the thoughts.
         omits_thinking: bool,
@@ -50,6 +61,8 @@ pub enum Form {
 #[derive(Debug)]
 pub enum Stream {
     Chat(Emitter),
+    Completions(completions::Stream),
+    Gemini(Box<gemini::Stream>),
     Messages(Box<messages::Stream>),
     Responses(Box<responses::Stream>),
 }
@@ -58,6 +71,8 @@ pub enum Stream {
 #[derive(Debug)]
 pub enum Whole {
     Chat(Completion),
+    Completions(completions::Whole),
+    Gemini(gemini::Whole),
     Messages(messages::Whole),
     Responses(responses::Whole),
 }
@@ -81,6 +96,8 @@ impl Form {
     pub const fn surface(&self) -> Surface {
         match self {
             Self::Chat => Surface::Chat,
+            Self::Completions { .. } => Surface::Completions,
+            Self::Gemini { .. } => Surface::Gemini,
             Self::Messages { .. } => Surface::Messages,
             Self::Responses(_) => Surface::Responses,
         }
@@ -90,7 +107,12 @@ impl Form {
     #[must_use]
     pub const fn stream_content_type(&self) -> &'static str {
         match self {
-            Self::Chat | Self::Messages { .. } | Self::Responses(_) => "text/event-stream",
+            Self::Gemini { is_list: true, .. } => "application/json",
+            Self::Chat
+            | Self::Completions { .. }
+            | Self::Gemini { .. }
+            | Self::Messages { .. }
+            | Self::Responses(_) => "text/event-stream",
         }
     }
 
@@ -98,7 +120,9 @@ impl Form {
     #[must_use]
     pub const fn keep_alive(&self) -> &'static [u8] {
         match self {
-            Self::Chat | Self::Responses(_) => chunk::KEEP_ALIVE,
+            Self::Chat | Self::Completions { .. } | Self::Responses(_) => chunk::KEEP_ALIVE,
+            // Google's clients know no comments; an empty line is nothing between events, and in a list.
+            Self::Gemini { .. } => b"\n",
             Self::Messages { .. } => b"event: ping\ndata: {\"type\":\"ping\"}\n\n",
         }
     }
@@ -109,6 +133,11 @@ impl Stream {
     pub fn new(form: &Form, envelope: &Envelope) -> Self {
         match form {
             Form::Chat => Self::Chat(Emitter::new(envelope)),
+            Form::Completions { echo } => Self::Completions(completions::Stream::new(envelope, echo.as_deref())),
+            Form::Gemini {
+                is_list,
+                shows_thoughts,
+            } => Self::Gemini(Box::new(gemini::Stream::new(envelope, *is_list, *shows_thoughts))),
             Form::Messages { omits_thinking } => {
                 Self::Messages(Box::new(messages::Stream::new(envelope, *omits_thinking)))
             }
@@ -123,6 +152,8 @@ impl Stream {
         }
         match self {
             Self::Chat(emitter) => emitter.chunk(out, pieces),
+            Self::Completions(stream) => stream.pieces(out, pieces),
+            Self::Gemini(stream) => stream.pieces(out, pieces),
             Self::Messages(stream) => stream.pieces(out, pieces),
             Self::Responses(stream) => stream.pieces(out, pieces),
         }
@@ -135,6 +166,8 @@ impl Stream {
                 emitter.usage(out, usage, cost);
                 out.extend_from_slice(chunk::DONE);
             }
+            Self::Completions(stream) => stream.end(out, usage, cost),
+            Self::Gemini(stream) => stream.end(out, usage, cost),
             Self::Messages(stream) => stream.end(out, usage, cost),
             Self::Responses(stream) => return stream.end(out, usage, cost),
         }
@@ -145,6 +178,8 @@ impl Stream {
     pub fn fail(&mut self, out: &mut Vec<u8>, failure: &Failure<'_>) {
         match self {
             Self::Chat(emitter) => emitter.error(out, &failure.body(Surface::Chat, None)["error"]),
+            Self::Completions(stream) => stream.fail(out, failure),
+            Self::Gemini(stream) => stream.fail(out, failure),
             Self::Messages(stream) => stream.fail(out, failure),
             Self::Responses(stream) => stream.fail(out, failure),
         }
@@ -156,6 +191,8 @@ impl Whole {
     pub fn new(form: &Form) -> Self {
         match form {
             Form::Chat => Self::Chat(Completion::default()),
+            Form::Completions { echo } => Self::Completions(completions::Whole::new(echo.as_deref())),
+            Form::Gemini { shows_thoughts, .. } => Self::Gemini(gemini::Whole::new(*shows_thoughts)),
             Form::Messages { omits_thinking } => Self::Messages(messages::Whole::new(*omits_thinking)),
             Form::Responses(asked) => Self::Responses(responses::Whole::new(asked)),
         }
@@ -164,6 +201,8 @@ impl Whole {
     pub fn pieces(&mut self, pieces: &[Piece]) {
         match self {
             Self::Chat(completion) => completion.absorb(pieces),
+            Self::Completions(whole) => whole.pieces(pieces),
+            Self::Gemini(whole) => whole.pieces(pieces),
             Self::Messages(whole) => whole.pieces(pieces),
             Self::Responses(whole) => whole.pieces(pieces),
         }
@@ -174,6 +213,8 @@ impl Whole {
     pub fn finish(self, envelope: &Envelope, usage: &Usage, cost: &Cost) -> (String, Option<Kept>) {
         match self {
             Self::Chat(completion) => (completion.finish(envelope, usage, cost, None), None),
+            Self::Completions(whole) => (whole.finish(envelope, usage, cost), None),
+            Self::Gemini(whole) => (whole.finish(envelope, usage, cost), None),
             Self::Messages(whole) => (whole.finish(envelope, usage, cost), None),
             Self::Responses(whole) => whole.finish(envelope, usage, cost),
         }

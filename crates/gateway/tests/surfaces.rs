@@ -15,7 +15,8 @@ use gateway::chunk::Envelope;
 use gateway::openai::{self, Decoded};
 use gateway::request::{ChatRequest, RequestError};
 use gateway::surface::failure::Failure;
-use gateway::surface::{Stream, Surface, Whole, messages, responses};
+use gateway::surface::gemini::Sending;
+use gateway::surface::{Stream, Surface, Whole, completions, gemini, messages, responses};
 use serde_json::{Map, Value};
 use std::fmt::Write;
 use std::fs;
@@ -61,6 +62,17 @@ fn answers_are_told_in_the_callers_words() {
         let (answer, _) = whole.finish(&envelope(), &usage, &prices.cost(&usage));
         let answer: Value = serde_json::from_str(&answer).unwrap();
         compare(&case.folder.join("answer.json"), &format!("{answer:#}\n"));
+    }
+}
+
+#[test]
+fn geminis_lists_hold_what_its_events_do() {
+    for case in cases().into_iter().filter(|case| case.surface == Surface::Gemini) {
+        let Some(chunks) = case.chunks() else { continue };
+        let model = fs::read_to_string(case.folder.join("model.txt")).unwrap();
+        let listed = gemini::parse(&case.body, model.trim(), Sending::List).unwrap();
+        let told = events(&streamed(&case.request().unwrap(), &chunks));
+        assert_eq!(events(&streamed(&listed, &chunks)), told, "{:?}", case.folder);
     }
 }
 
@@ -120,6 +132,11 @@ impl Case {
     fn request(&self) -> Result<ChatRequest, RequestError> {
         match self.surface {
             Surface::Chat => ChatRequest::parse(&self.body),
+            Surface::Completions => completions::parse(&self.body),
+            Surface::Gemini => {
+                let model = fs::read_to_string(self.folder.join("model.txt")).unwrap();
+                gemini::parse(&self.body, model.trim(), Sending::Events)
+            }
             Surface::Messages => messages::parse(&self.body),
             Surface::Responses => {
                 let earlier = fs::read_to_string(self.folder.join("earlier.jsonl")).unwrap_or_default();
@@ -128,7 +145,6 @@ impl Case {
                 let keeps = draft.store.unwrap_or(true);
                 draft.request(&earlier, keeps)
             }
-            surface => panic!("{surface:?}"),
         }
     }
 
@@ -280,7 +296,21 @@ fn well_formed(surface: Surface, text: &str, folder: &Path) {
             assert!(last["usage"]["total_tokens"].is_u64(), "{folder:?}");
             items_follow_each_other(&events, &last["output"], folder);
         }
-        _ => assert!(!events.is_empty(), "{folder:?}"),
+        Surface::Chat | Surface::Completions => {
+            assert!(text.ends_with("data: [DONE]\n\n"), "{folder:?}");
+            let reports = events.iter().filter(|event| event["usage"].is_object());
+            assert_eq!(reports.count(), 1, "{folder:?}");
+            assert!(events.last().unwrap()["usage"].is_object(), "{folder:?}");
+        }
+        Surface::Gemini => {
+            let reports = events.iter().filter(|event| event["usageMetadata"].is_object());
+            assert_eq!(reports.count(), 1, "{folder:?}");
+            let last = events.last().unwrap();
+            assert!(
+                last["usageMetadata"].is_object() && last["candidates"][0]["finishReason"].is_string(),
+                "{folder:?}"
+            );
+        }
     }
 }
 
