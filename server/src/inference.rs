@@ -127,7 +127,7 @@ fn draft(state: &DataPlane, caller: &Caller, request: &ChatRequest, first: &Cand
 
 /// Puts a whole answer together for a caller who did not ask for a stream. Dropped half-way, it settles as cancelled.
 async fn collect(form: &Form, mut exchange: Exchange, keeper: Keeper) -> Result<String, ApiError> {
-    let mut whole = Whole::new(form);
+    let mut whole = Whole::new(form, &exchange.open().envelope.id);
     let failure = loop {
         match exchange.next().await {
             Some(Ok(decoded)) => {

@@ -187,14 +187,15 @@ impl Stream {
 }
 
 impl Whole {
+    /// `id` is the generation's.
     #[must_use]
-    pub fn new(form: &Form) -> Self {
+    pub fn new(form: &Form, id: &str) -> Self {
         match form {
             Form::Chat => Self::Chat(Completion::default()),
             Form::Completions { echo } => Self::Completions(completions::Whole::new(echo.as_deref())),
-            Form::Gemini { shows_thoughts, .. } => Self::Gemini(gemini::Whole::new(*shows_thoughts)),
-            Form::Messages { omits_thinking } => Self::Messages(messages::Whole::new(*omits_thinking)),
-            Form::Responses(asked) => Self::Responses(responses::Whole::new(asked)),
+            Form::Gemini { shows_thoughts, .. } => Self::Gemini(gemini::Whole::new(id, *shows_thoughts)),
+            Form::Messages { omits_thinking } => Self::Messages(messages::Whole::new(id, *omits_thinking)),
+            Form::Responses(asked) => Self::Responses(responses::Whole::new(id, asked)),
         }
     }
 

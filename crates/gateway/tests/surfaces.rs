@@ -56,7 +56,7 @@ fn answers_are_told_in_the_callers_words() {
         let stream = streamed(&request, &chunks);
         well_formed(case.surface, &stream, &case.folder);
         compare(&case.folder.join("stream.txt"), &stream);
-        let mut whole = Whole::new(&request.form);
+        let mut whole = Whole::new(&request.form, &envelope().id);
         chunks.iter().for_each(|decoded| whole.pieces(&decoded.choices));
         let (usage, prices) = (usage(&chunks), prices());
         let (answer, _) = whole.finish(&envelope(), &usage, &prices.cost(&usage));

@@ -9,6 +9,7 @@ use crate::exchange::{Exchange, Waiting};
 use crate::settlement::{OpenGeneration, Taken};
 use crate::upstream::{Answer, Failed};
 use domain::catalog::CancelPolicy;
+use domain::error_type::ErrorType;
 use domain::generation::{Attempt, Outcome};
 use gateway::openai;
 use gateway::request::ChatRequest;
@@ -37,6 +38,11 @@ pub async fn first_to_answer(
         let Some(cap) = admission::cap(&request, candidate, open.held()) else {
             continue;
         };
+        if let Err(error) = request.chat_form() {
+            open.finish(Outcome::Failed);
+            let refused = ApiError::new(ErrorType::InvalidRequest, format!("{error}."));
+            return Err(refused.with("field", error.field));
+        }
         let body = openai::encode(&request, &candidate.provider, &candidate.endpoint, cap, user.as_deref());
         let taken = open
             .intend(candidate, state.health.calibration(&candidate.endpoint.id))

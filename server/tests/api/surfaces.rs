@@ -8,6 +8,7 @@ use fake_provider::{Plan, Refusal, Script, ToolCall};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
+mod gemini;
 mod messages;
 mod responses;
 
@@ -106,7 +107,56 @@ const RESPONSES: Spoken = Spoken {
     },
 };
 
-const ALL: &[Spoken] = &[MESSAGES, RESPONSES];
+const COMPLETIONS: Spoken = Spoken {
+    name: "completions",
+    path: "/api/v1/completions",
+    ask: |text| json!({"model": "test/alpha", "prompt": text}),
+    text: |answer| answer["choices"][0]["text"].as_str().unwrap_or_default().to_owned(),
+    delta: |event| event["choices"][0]["text"].as_str().filter(|text| !text.is_empty()),
+    failure: |body| (&body["error"]["message"], &body["error"]["metadata"]["error_type"]),
+    usage: |answer| {
+        let usage = answer.get("usage")?;
+        Some((usage["prompt_tokens"].as_u64()?, usage["completion_tokens"].as_u64()?))
+    },
+    arguments: |_| Vec::new(),
+    arguments_delta: |_| None,
+};
+
+const GEMINI: Spoken = Spoken {
+    name: "gemini",
+    path: "/api/v1beta/models/test/alpha:generateContent",
+    ask: |text| {
+        json!({"contents": [{"role": "user", "parts": [{"text": text}]}],
+            "tools": [{"functionDeclarations": [{"name": "weather", "parameters": {"type": "OBJECT"}}]}]})
+    },
+    text: |answer| {
+        answer["candidates"][0]["content"]["parts"][0]["text"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    },
+    delta: |event| event["candidates"][0]["content"]["parts"][0]["text"].as_str(),
+    failure: |body| (&body["error"]["status"], &body["error"]["error_type"]),
+    usage: |answer| {
+        let usage = answer.get("usageMetadata")?;
+        Some((
+            usage["promptTokenCount"].as_u64()?,
+            usage["candidatesTokenCount"].as_u64()?,
+        ))
+    },
+    arguments: |answer| {
+        let parts = answer["candidates"][0]["content"]["parts"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        let calls = parts.filter_map(|part| part.get("functionCall"));
+        calls.map(|call| call["args"].to_string()).collect()
+    },
+    // Whole, as Google has it.
+    arguments_delta: |_| None,
+};
+
+const ALL: &[Spoken] = &[MESSAGES, RESPONSES, COMPLETIONS, GEMINI];
 const TEXT: &str = " the sea has two old red big oak the sea has two old red big oak";
 
 fn post(app: &TestApp, key: &str, path: &str, body: &Value) -> RequestBuilder {
@@ -123,8 +173,11 @@ async fn asked(app: &TestApp, key: &str, path: &str, body: &Value) -> Reply {
 /// Data of all events, and the generation's id.
 async fn streamed(app: &TestApp, key: &str, path: &str, body: &Value) -> (Vec<Value>, String) {
     let mut body = body.clone();
-    body["stream"] = json!(true);
-    let reply = asked(app, key, path, &body).await.expect_ok();
+    let path = path.replace(":generateContent", ":streamGenerateContent?alt=sse");
+    if !path.contains("alt=sse") {
+        body["stream"] = json!(true);
+    }
+    let reply = asked(app, key, &path, &body).await.expect_ok();
     assert!(
         reply.header("content-type").starts_with("text/event-stream"),
         "{reply:?}"
@@ -197,7 +250,7 @@ async fn calls_of_tools_arrive_byte_for_byte_in_any_words(db: Db) {
         finish_reason: "tool_calls".to_owned(),
         ..Plan::default()
     }));
-    for spoken in ALL {
+    for spoken in ALL.iter().filter(|spoken| spoken.name != "completions") {
         let body = (spoken.ask)("weather?");
         let whole = asked(&app, &customer.key, spoken.path, &body).await.expect_ok();
         let calls = (spoken.arguments)(&whole.body);
@@ -206,7 +259,16 @@ async fn calls_of_tools_arrive_byte_for_byte_in_any_words(db: Db) {
         assert_eq!(same(&calls[0]), same(&fragments.concat()), "{}", whole.text);
         let (events, _) = streamed(&app, &customer.key, spoken.path, &body).await;
         let arguments: String = events.iter().filter_map(spoken.arguments_delta).collect();
-        assert_eq!(arguments, fragments.concat(), "{spoken:?}");
+        let is_whole = spoken.name == "gemini";
+        assert_eq!(
+            arguments,
+            if is_whole { String::new() } else { fragments.concat() },
+            "{spoken:?}"
+        );
+        if is_whole {
+            let calls: Vec<String> = events.iter().flat_map(spoken.arguments).collect();
+            assert_eq!(same(&calls[0]), same(&fragments.concat()), "{events:?}");
+        }
         let received = app.providers.alpha.requests().pop().unwrap().body;
         assert_eq!(received["tools"][0]["function"]["name"], "weather", "{spoken:?}");
         assert_eq!(
@@ -238,7 +300,9 @@ async fn failures_before_the_answer_are_told_in_the_callers_words(db: Db) {
         let body = (spoken.ask)("hi");
         for stream in [false, true] {
             let mut body = body.clone();
-            body["stream"] = json!(stream);
+            if spoken.name != "gemini" {
+                body["stream"] = json!(stream);
+            }
             let reply = asked(&app, &customer.key, spoken.path, &body).await;
             told(&reply, 400, "invalid_request");
         }

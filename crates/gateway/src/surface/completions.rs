@@ -16,7 +16,7 @@ use domain::usage::Usage;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the chat API says otherwise; the rest goes on under its own name.
 const TRANSLATED: &[&str] = &["best_of", "echo", "logprobs", "prompt", "suffix"];
@@ -72,6 +72,8 @@ fn translate(fields: &[Field], prompt: &str, echo: bool) -> Result<Vec<Field>, I
 pub struct Stream {
     envelope: Envelope,
     echo: Option<String>,
+    /// Choices that have begun, with the echo where there is one.
+    begun: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
@@ -103,14 +105,16 @@ impl Stream {
         Self {
             envelope: envelope.clone(),
             echo: echo.map(str::to_owned),
+            begun: BTreeSet::new(),
         }
     }
 
     pub fn pieces(&mut self, out: &mut Vec<u8>, pieces: &[Piece]) {
-        let echo = self.echo.take();
         let choices = pieces.iter().map(|piece| {
             let mut choice = Choice::default();
-            choice.text.push_str(echo.as_deref().unwrap_or_default());
+            if self.begun.insert(piece.index) {
+                choice.text.push_str(self.echo.as_deref().unwrap_or_default());
+            }
             choice.absorb(piece);
             choice.json(piece.index)
         });

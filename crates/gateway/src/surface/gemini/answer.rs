@@ -25,6 +25,7 @@ pub struct Stream {
 
 #[derive(Debug)]
 pub struct Whole {
+    id: String,
     shows_thoughts: bool,
     candidates: BTreeMap<u64, Candidate>,
     parts: BTreeMap<u64, Vec<Json<'static>>>,
@@ -242,8 +243,9 @@ impl Stream {
 }
 
 impl Whole {
-    pub fn new(shows_thoughts: bool) -> Self {
+    pub fn new(id: &str, shows_thoughts: bool) -> Self {
         Self {
+            id: id.to_owned(),
             shows_thoughts,
             candidates: BTreeMap::new(),
             parts: BTreeMap::new(),
@@ -252,14 +254,14 @@ impl Whole {
 
     pub fn pieces(&mut self, pieces: &[Piece]) {
         for index in indices(pieces) {
-            let candidate = entry(&mut self.candidates, "gen-", index, self.shows_thoughts);
+            let candidate = entry(&mut self.candidates, &self.id, index, self.shows_thoughts);
             let parts = candidate.pieces(pieces);
             self.parts.entry(index).or_default().extend(parts);
         }
     }
 
     pub fn finish(mut self, envelope: &Envelope, usage: &Usage, cost: &Cost) -> String {
-        entry(&mut self.candidates, "gen-", 0, self.shows_thoughts);
+        entry(&mut self.candidates, &self.id, 0, self.shows_thoughts);
         let mut told = Vec::new();
         for (index, mut candidate) in self.candidates {
             let mut parts = self.parts.remove(&index).unwrap_or_default();

@@ -84,9 +84,9 @@ impl Stream {
 }
 
 impl Whole {
-    pub fn new(omits_thinking: bool) -> Self {
+    pub fn new(id: &str, omits_thinking: bool) -> Self {
         Self {
-            blocks: Blocks::new("gen-", 0),
+            blocks: Blocks::new(id, 0),
             omits_thinking,
         }
     }
@@ -124,8 +124,11 @@ fn usage_json(usage: &Usage, cost: &Cost) -> Json<'static> {
     let (read, write) = (usage.cache_read, usage.cache_write);
     let input = usage.prompt.saturating_sub(read).saturating_sub(write);
     let by_ttl = Json::object([
-        ("ephemeral_5m_input_tokens", write.into()),
-        ("ephemeral_1h_input_tokens", 0.into()),
+        (
+            "ephemeral_5m_input_tokens",
+            write.saturating_sub(usage.cache_write_1h).into(),
+        ),
+        ("ephemeral_1h_input_tokens", usage.cache_write_1h.into()),
     ]);
     Json::object([
         ("input_tokens", input.into()),

@@ -131,9 +131,9 @@ impl Kept {
 }
 
 impl Whole {
-    pub fn new(asked: &Arc<Asked>) -> Self {
+    pub fn new(id: &str, asked: &Arc<Asked>) -> Self {
         Self {
-            blocks: Blocks::new("gen-", 0),
+            blocks: Blocks::new(id, 0),
             asked: Arc::clone(asked),
         }
     }
