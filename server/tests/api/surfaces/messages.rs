@@ -135,15 +135,20 @@ async fn keys_are_taken_as_anthropics_clients_send_them(db: Db) {
 async fn what_cannot_be_said_is_named_and_free(db: Db) {
     let app = TestApp::start(db).await;
     let customer = app.customer("1").await;
-    let ask = |content: Value, tools: Value| {
-        json!({"model": "test/alpha", "max_tokens": 5, "tools": tools, "messages": [{"role": "user", "content": content}]})
-    };
+    let ask = |content: Value, tools: Value| json!({"model": "test/alpha", "max_tokens": 5, "tools": tools, "messages": [{"role": "user", "content": content}]});
     let block = ask(json!([{"type": "container_upload", "file_id": "f"}]), json!([]));
-    let hosted = ask(json!("hi"), json!([{"type": "web_search_20250305", "name": "web_search"}]));
+    let hosted = ask(
+        json!("hi"),
+        json!([{"type": "web_search_20250305", "name": "web_search"}]),
+    );
     for (body, field) in [(block, "messages[0].content[0].type"), (hosted, "tools[0].type")] {
         let refused = asked(&app, &customer.key, "/api/v1/messages", &body).await;
         assert_eq!(refused.status.as_u16(), 400, "{}", refused.text);
-        assert!(refused.body["error"]["message"].as_str().unwrap().contains(field), "{}", refused.text);
+        assert!(
+            refused.body["error"]["message"].as_str().unwrap().contains(field),
+            "{}",
+            refused.text
+        );
     }
     assert!(app.providers.alpha.requests().is_empty());
     assert_eq!(customer.credits(&app.store).await.used.get(), 0);
