@@ -157,7 +157,7 @@ fn user<'a>(
         if !words.is_empty() {
             all.push(message("user", spoken(std::mem::take(&mut words))));
         }
-        let id = calls.answered(answer.id, &answer.name);
+        let id = calls.answered(answer.id.as_ref(), &answer.name);
         let id = id.ok_or_else(|| {
             cannot(
                 format!("{field}.parts[{place}].functionResponse"),
@@ -254,8 +254,8 @@ impl<'a> Calls<'a> {
     }
 
     /// The id of the call that is answered: the one that is named, or the first of the function.
-    fn answered(&mut self, id: Option<Cow<'a, str>>, name: &str) -> Option<Cow<'a, str>> {
-        let place = match &id {
+    fn answered(&mut self, id: Option<&Cow<'a, str>>, name: &str) -> Option<Cow<'a, str>> {
+        let place = match id {
             Some(id) => self.open.iter().position(|(open, _)| open == id),
             None => None,
         };
@@ -314,12 +314,15 @@ fn said<'a>(part: Part<'a>, field: &str) -> Result<Json<'a>, Inexpressible> {
 }
 
 fn media<'a>(mime_type: &str, url: Cow<'a, str>) -> Json<'a> {
-    let url = || Json::object([("url", url.clone().into())]);
+    let of_url = |kind: &'static str, url: Cow<'a, str>| {
+        let url = Json::object([("url", url.into())]);
+        Json::object([("type", kind.into()), (kind, url)])
+    };
     if mime_type.starts_with("image/") {
-        return Json::object([("type", "image_url".into()), ("image_url", url())]);
+        return of_url("image_url", url);
     }
     if mime_type.starts_with("video/") {
-        return Json::object([("type", "video_url".into()), ("video_url", url())]);
+        return of_url("video_url", url);
     }
     let ending = match mime_type {
         "application/pdf" => "pdf",
@@ -329,10 +332,6 @@ fn media<'a>(mime_type: &str, url: Cow<'a, str>) -> Json<'a> {
         "application/json" => "json",
         _ => "bin",
     };
-    let file = Json::object([("filename", format!("file.{ending}").into())]);
-    let Json::Object(url) = url() else {
-        return file;
-    };
-    let data = url.into_iter().next().map_or("".into(), |(_, url)| url);
-    Json::object([("type", "file".into()), ("file", file.with("file_data", data))])
+    let file = Json::object([("filename", format!("file.{ending}").into()), ("file_data", url.into())]);
+    Json::object([("type", "file".into()), ("file", file)])
 }
