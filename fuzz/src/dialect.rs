@@ -2,12 +2,9 @@
 //! or a refusal.
 
 use crate::framing::{lines_of, pieces, sse_events};
+use crate::surface;
 use bytes::Bytes;
 use domain::catalog::{Dialect, Endpoint, Provider};
-use domain::price::Cost;
-use domain::usage::Usage;
-use gateway::chunk::{Emitter, Envelope};
-use gateway::completion::Completion;
 use gateway::dialect::{self, Decoder, Framing};
 use gateway::openai::Decoded;
 use gateway::request::ChatRequest;
@@ -15,32 +12,41 @@ use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::sync::LazyLock;
 
+pub const DIALECTS: [Dialect; 7] = [
+    Dialect::OpenaiChat,
+    Dialect::OpenaiResponses,
+    Dialect::AnthropicMessages,
+    Dialect::Gemini,
+    Dialect::BedrockConverse,
+    Dialect::CohereV2,
+    Dialect::Ollama,
+];
+
 pub fn decode(dialect: Dialect, data: &[u8]) {
     let whole = understood(dialect, events(dialect, std::iter::once(data)));
     let cut = understood(dialect, events(dialect, pieces(data)));
     assert_eq!(format!("{cut:?}"), format!("{whole:?}"));
-    relay(whole);
+    check(&whole);
     let mut at_once = VecDeque::new();
     let _ = decoder(dialect).whole(&Bytes::copy_from_slice(data), &mut at_once);
-    relay(at_once.into());
+    check(&Vec::from(at_once));
 }
 
 pub fn encode(dialect: Dialect, data: &[u8]) {
-    let Ok(request) = ChatRequest::parse(&Bytes::copy_from_slice(data)) else {
-        return;
-    };
-    let _ = dialect::hides_reasoning(&request);
+    if let Ok(request) = ChatRequest::parse(&Bytes::copy_from_slice(data)) {
+        call(dialect, &request);
+    }
+}
+
+/// What would be sent for it is JSON, to an address.
+pub(crate) fn call(dialect: Dialect, request: &ChatRequest) {
+    let _ = dialect::hides_reasoning(request);
     for cap in [None, Some(7)] {
-        if let Ok(call) = dialect::encode(dialect, &request, &PROVIDER, &ENDPOINT, cap, Some("u")) {
-            assert!(
-                serde_json::from_slice::<&serde_json::value::RawValue>(&call.body).is_ok(),
-                "no JSON is sent"
-            );
-            assert!(
-                call.path.starts_with('/') && !call.path.contains(['\r', '\n', ' ']),
-                "{:?}",
-                call.path
-            );
+        if let Ok(call) = dialect::encode(dialect, request, &PROVIDER, &ENDPOINT, cap, Some("u")) {
+            let body = serde_json::from_slice::<&serde_json::value::RawValue>(&call.body);
+            assert!(body.is_ok(), "no JSON is sent: {}", String::from_utf8_lossy(&call.body));
+            let is_path = call.path.starts_with('/') && !call.path.contains(['\r', '\n', ' ']);
+            assert!(is_path, "{:?}", call.path);
         }
     }
 }
@@ -97,33 +103,11 @@ fn understood(dialect: Dialect, events: Vec<(Option<String>, Bytes)>) -> Vec<Dec
     out.into()
 }
 
-/// Puts what was understood into the caller's words.
-fn relay(all: Vec<Decoded>) {
-    let envelope = Envelope {
-        id: "gen-1".into(),
-        created: 7,
-        model: "a/b".into(),
-        provider: "P".into(),
-    };
-    let emitter = Emitter::new(&envelope);
-    let (mut completion, mut usage) = (Completion::default(), Usage::default());
-    for decoded in all {
-        for piece in &decoded.choices {
-            assert!(json(&piece.delta).is_object(), "a delta is an object");
-        }
-        let mut out = Vec::new();
-        emitter.chunk(&mut out, &decoded.choices);
-        for event in sse_events(std::iter::once(out.as_slice())) {
-            json(&event.data);
-        }
-        completion.absorb(&decoded.choices);
-        for report in [decoded.progress, decoded.usage].into_iter().flatten() {
-            usage = usage.merged(report);
-        }
+/// Every piece is an object in JSON, and can be told to any caller.
+fn check(all: &[Decoded]) {
+    for piece in all.iter().flat_map(|decoded| &decoded.choices) {
+        let delta = serde_json::from_slice::<Value>(&piece.delta);
+        assert!(delta.is_ok_and(|delta| delta.is_object()), "a delta is an object");
     }
-    json(completion.finish(&envelope, &usage, &Cost::default(), None).as_bytes());
-}
-
-fn json(text: &[u8]) -> Value {
-    serde_json::from_slice(text).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(text)))
+    surface::write(all);
 }

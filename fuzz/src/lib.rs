@@ -2,5 +2,7 @@
 
 pub mod dialect;
 pub mod framing;
+pub mod surface;
 
 pub use domain::catalog::Dialect;
+pub use gateway::surface::Surface;

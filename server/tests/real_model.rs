@@ -155,7 +155,14 @@ mod clients_work {
 
     clients! {
         python_chat: "openai_chat.py" at "/api/v1" [];
+        python_completions: "openai_completions.py" at "/api/v1" [];
+        python_responses: "openai_responses.py" at "/api/v1" [("CLIENT_STORES", "1")];
+        python_messages: "anthropic_messages.py" at "/api" [("CLIENT_OURS", "1")];
+        python_gemini: "google_genai.py" at "/api" [("CLIENT_VERSION", "v1beta")];
         javascript_chat: "openai_chat.mjs" at "/api/v1" [];
+        javascript_responses: "openai_responses.mjs" at "/api/v1" [("CLIENT_STORES", "1")];
+        javascript_messages: "anthropic_messages.mjs" at "/api" [("CLIENT_OURS", "1")];
+        javascript_gemini: "google_genai.mjs" at "/api" [("CLIENT_VERSION", "v1beta")];
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use domain::catalog::{Dialect, Endpoint, Provider};
 use gateway::dialect;
 use gateway::request::ChatRequest;
+use gateway::surface::messages;
 use serde_json::{Value, json};
 use std::hint::black_box;
 
@@ -78,4 +79,11 @@ fn check(name: &str, dialect: Dialect, parse: fn(&Bytes) -> ChatRequest) {
 #[test]
 fn chat_to_a_chat_endpoint_is_one_copy() {
     check("chat", Dialect::OpenaiChat, |body| ChatRequest::parse(body).unwrap());
+}
+
+#[test]
+fn messages_to_an_endpoint_of_the_same_dialect_are_one_copy() {
+    check("messages", Dialect::AnthropicMessages, |body| {
+        messages::parse(body).unwrap()
+    });
 }

@@ -5,24 +5,27 @@
 mod dialect;
 #[path = "../../../fuzz/src/framing.rs"]
 mod framing;
+#[path = "../../../fuzz/src/surface.rs"]
+mod surface;
 
-use domain::catalog::Dialect;
+use dialect::DIALECTS;
+use gateway::surface::Surface;
 use std::fs;
 use std::path::Path;
 
-const DIALECTS: [Dialect; 7] = [
-    Dialect::OpenaiChat,
-    Dialect::OpenaiResponses,
-    Dialect::AnthropicMessages,
-    Dialect::Gemini,
-    Dialect::BedrockConverse,
-    Dialect::CohereV2,
-    Dialect::Ollama,
+const SURFACES: [Surface; 5] = [
+    Surface::Chat,
+    Surface::Completions,
+    Surface::Responses,
+    Surface::Messages,
+    Surface::Gemini,
 ];
 
 #[test]
 fn every_golden_file_does_no_harm_anywhere() {
-    feed(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden"));
+    for folder in ["tests/golden", "tests/surfaces"] {
+        feed(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
+    }
 }
 
 fn feed(folder: &Path) {
@@ -38,6 +41,9 @@ fn feed(folder: &Path) {
         for dialect in DIALECTS {
             dialect::decode(dialect, &bytes);
             dialect::encode(dialect, &bytes);
+        }
+        for surface in SURFACES {
+            surface::parse(surface, &bytes);
         }
     }
 }

@@ -9,6 +9,10 @@ use utoipa::{Modify, OpenApi};
 
 pub mod completion;
 pub mod failure;
+mod gemini;
+mod messages;
+mod responses;
+mod text;
 
 /// Described with its handler; what the gateway writes is described in the modules here.
 #[derive(OpenApi)]
@@ -33,6 +37,15 @@ pub mod failure;
         models::get,
         models::endpoints,
         providers::list,
+        text::create,
+        messages::create,
+        messages::count_tokens,
+        responses::create,
+        responses::get,
+        responses::delete,
+        responses::input_items,
+        gemini::act,
+        gemini::act_on_two,
     )
 )]
 struct Document;

@@ -7,7 +7,6 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-
 /// Anthropic's request. `models` and `provider` are ours; what is not named here is forwarded as written where the
 /// provider speaks the same API.
 #[derive(Serialize, ToSchema)]
@@ -26,7 +25,7 @@ pub struct MessagesRequest {
 }
 
 #[derive(Serialize, ToSchema)]
-pub struct Message {
+pub struct AnthropicMessage {
     id: String,
     #[serde(rename = "type")]
     #[schema(pattern = "^message$")]
@@ -94,3 +93,44 @@ struct MessagesProblem {
     error_type: String,
     metadata: BTreeMap<String, Value>,
 }
+
+#[derive(Serialize, ToSchema)]
+pub struct CountTokensRequest {
+    model: String,
+    messages: Vec<BTreeMap<String, Value>>,
+    #[serde(flatten)]
+    more: BTreeMap<String, Value>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct TokenCount {
+    input_tokens: u64,
+}
+
+/// Anthropic's Messages
+#[utoipa::path(
+    post,
+    path = "/messages",
+    operation_id = "createMessage",
+    tag = "Inference",
+    request_body = MessagesRequest,
+    responses(
+        (status = 200, description = "The answer, or with `stream` its events.", content((AnthropicMessage = "application/json"), (MessagesEvent = "text/event-stream"))),
+        (status = "default", description = "A failure.", body = MessagesFailure),
+    )
+)]
+pub const fn create() {}
+
+/// How many tokens a message has
+#[utoipa::path(
+    post,
+    path = "/messages/count_tokens",
+    operation_id = "countMessageTokens",
+    tag = "Inference",
+    request_body = CountTokensRequest,
+    responses(
+        (status = 200, description = "Counted on our side; nothing is charged.", body = TokenCount),
+        (status = "default", description = "A failure.", body = MessagesFailure),
+    )
+)]
+pub const fn count_tokens() {}

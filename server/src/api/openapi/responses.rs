@@ -7,7 +7,6 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-
 /// OpenAI's request. `models` and `provider` are ours.
 #[derive(Serialize, ToSchema)]
 pub struct ResponsesRequest {
@@ -98,3 +97,77 @@ struct ResponsesProblem {
     error_type: String,
     metadata: BTreeMap<String, Value>,
 }
+
+#[derive(Serialize, ToSchema)]
+pub struct ResponseDeleted {
+    id: String,
+    #[schema(pattern = "^response$")]
+    object: String,
+    deleted: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct InputItems {
+    #[schema(pattern = "^list$")]
+    object: String,
+    data: Vec<BTreeMap<String, Value>>,
+    first_id: Option<String>,
+    last_id: Option<String>,
+    has_more: bool,
+}
+
+/// OpenAI's Responses
+#[utoipa::path(
+    post,
+    path = "/responses",
+    operation_id = "createResponse",
+    tag = "Inference",
+    request_body = ResponsesRequest,
+    responses(
+        (status = 200, description = "The response, or with `stream` its events.", content((ResponseObject = "application/json"), (ResponseEvent = "text/event-stream"))),
+        (status = "default", description = "A failure.", body = ResponsesFailure),
+    )
+)]
+pub const fn create() {}
+
+/// A response that was kept
+#[utoipa::path(
+    get,
+    path = "/responses/{id}",
+    operation_id = "getResponse",
+    tag = "Inference",
+    params(("id" = String, Path)),
+    responses(
+        (status = 200, description = "As it was answered.", body = ResponseObject),
+        (status = "default", description = "A failure.", body = ResponsesFailure),
+    )
+)]
+pub const fn get() {}
+
+/// Forgets a response
+#[utoipa::path(
+    delete,
+    path = "/responses/{id}",
+    operation_id = "deleteResponse",
+    tag = "Inference",
+    params(("id" = String, Path)),
+    responses(
+        (status = 200, description = "It is gone.", body = ResponseDeleted),
+        (status = "default", description = "A failure.", body = ResponsesFailure),
+    )
+)]
+pub const fn delete() {}
+
+/// What a response answered
+#[utoipa::path(
+    get,
+    path = "/responses/{id}/input_items",
+    operation_id = "listResponseInputItems",
+    tag = "Inference",
+    params(("id" = String, Path), ("limit" = Option<u64>, Query), ("order" = Option<String>, Query), ("after" = Option<String>, Query)),
+    responses(
+        (status = 200, description = "The request's own items.", body = InputItems),
+        (status = "default", description = "A failure.", body = ResponsesFailure),
+    )
+)]
+pub const fn input_items() {}
