@@ -29,7 +29,7 @@ pub fn encode(dialect: Dialect, data: &[u8]) {
     let Ok(request) = ChatRequest::parse(&Bytes::copy_from_slice(data)) else {
         return;
     };
-    let _ = dialect::hides_reasoning(&request);
+    let _ = dialect::hides_reasoning(&request, dialect);
     for cap in [None, Some(7)] {
         if let Ok(call) = dialect::encode(dialect, &request, &PROVIDER, &ENDPOINT, cap, Some("u")) {
             assert!(

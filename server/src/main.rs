@@ -38,6 +38,7 @@ mod linger;
 mod listen;
 mod mail;
 mod measured;
+mod outbound;
 mod relay;
 mod router;
 mod seats;

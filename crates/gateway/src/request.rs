@@ -161,6 +161,19 @@ impl ChatRequest {
         made.as_deref().map_err(Clone::clone)
     }
 
+    /// The same in the words of the chat API, with another value for a field that it has.
+    pub(crate) fn with_field(&self, name: &str, value: Bytes) -> Self {
+        let mut fields = self.fields().to_vec();
+        if let Some(field) = fields.iter_mut().find(|field| field.name == name) {
+            field.value = value;
+        }
+        Self {
+            chat: OnceLock::from(Ok(fields)),
+            native: None,
+            ..self.clone()
+        }
+    }
+
     /// Whether the caller set a parameter of the chat API, in whatever words.
     #[must_use]
     pub fn says(&self, parameter: &str) -> bool {
