@@ -35,6 +35,8 @@ pub struct Config {
     pub catalog_files: Vec<PathBuf>,
     /// Every variable that is not ours, and `[provider_keys]` of the file: a provider's `key_setting` picks one by name.
     pub provider_keys: BTreeMap<String, Secret>,
+    /// Whether images that callers link are fetched from private addresses too.
+    pub fetch_private: bool,
     pub smtp: Option<Smtp>,
     /// Of the development checkout: any of them verifies a webhook, the first one signs. Empty outside development.
     pub webhook_secrets: Vec<Secret>,
@@ -114,6 +116,7 @@ const SETTINGS: &[&str] = &[
     "TOLLWAY_DATABASE_URL",
     "TOLLWAY_DATA_DIR",
     "TOLLWAY_DEV",
+    "TOLLWAY_FETCH_PRIVATE",
     "TOLLWAY_FREE_REQUESTS_PER_DAY",
     "TOLLWAY_FREE_REQUESTS_PER_DAY_PAID",
     "TOLLWAY_FREE_REQUESTS_PER_MINUTE",
@@ -152,6 +155,7 @@ struct File {
     database_url: Option<Secret>,
     data_dir: Option<PathBuf>,
     dev: Option<bool>,
+    fetch_private: Option<bool>,
     free_requests_per_day: Option<u32>,
     free_requests_per_day_paid: Option<u32>,
     free_requests_per_minute: Option<u32>,
@@ -264,6 +268,7 @@ fn assemble(mut file: File, env: &Env) -> Result<Config, ConfigError> {
         local_model_url: env.parsed("TOLLWAY_LOCAL_MODEL_URL", file.local_model_url, parse_http_url)?,
         catalog_files: env.paths("TOLLWAY_CATALOG").or(file.catalog).unwrap_or_default(),
         provider_keys: provider_keys(file.provider_keys, env),
+        fetch_private: env.flag("TOLLWAY_FETCH_PRIVATE", file.fetch_private)?,
         smtp: smtp(
             env.secret("TOLLWAY_SMTP_URL", file.smtp_url),
             env.text("TOLLWAY_MAIL_FROM", file.mail_from),

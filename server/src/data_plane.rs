@@ -11,12 +11,13 @@ use crate::health::Health;
 use crate::journal::Journal;
 use crate::lessons::Lessons;
 use crate::measured::Measured;
+use crate::outbound::Outbound;
 use crate::seats::Seats;
 use crate::settlement::{self, Room, Settlements};
-use crate::upstream::Upstream;
+use crate::upstream::{self, Upstream};
 use arc_swap::ArcSwap;
 use domain::api_key::KeyHash;
-use domain::catalog::{Catalog, Provider};
+use domain::catalog::{Catalog, Endpoint, Provider};
 use domain::id::NodeId;
 use domain::time::Micros;
 use gateway::route::Conditions;
@@ -40,6 +41,7 @@ pub struct DataPlane {
     pub seats: Seats,
     pub beats: Arc<Beats>,
     pub upstream: Upstream,
+    pub outbound: Outbound,
     pub health: Health,
     pub measured: Measured,
     pub background: Background,
@@ -100,6 +102,7 @@ impl DataPlane {
             catalog: ArcSwap::from_pointee(catalog),
             keys: KeyCache::new(),
             upstream: Upstream::new()?,
+            outbound: Outbound::new(config.fetch_private)?,
             health: Health::default(),
             measured: Measured::default(),
             stopping: CancellationToken::new(),
@@ -170,19 +173,19 @@ impl DataPlane {
         }
     }
 
-    /// Name of the setting without which the provider cannot be called.
-    pub fn missing_setting(&self, provider: &Provider) -> Option<String> {
+    /// Name of the setting without which the provider cannot be called, for all its endpoints or one with an address of
+    /// its own.
+    pub fn missing_setting(&self, provider: &Provider, endpoint: Option<&Endpoint>) -> Option<String> {
         if provider.slug == LOCAL && self.config.local_model_url.is_none() {
             return Some(LOCAL_SETTING.to_owned());
         }
-        let setting = provider.key_setting.as_ref()?;
-        self.config.provider_key(setting).is_none().then(|| setting.clone())
+        upstream::missing(&self.config, provider, endpoint)
     }
 }
 
 impl Conditions for Now<'_> {
-    fn missing_setting(&self, provider: &Provider) -> Option<String> {
-        self.state.missing_setting(provider)
+    fn missing_setting(&self, provider: &Provider, endpoint: &Endpoint) -> Option<String> {
+        self.state.missing_setting(provider, Some(endpoint))
     }
 
     fn is_cooling_down(&self, endpoint: &str) -> bool {

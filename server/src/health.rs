@@ -4,9 +4,10 @@
 //! Read for every request and written seldom: readers take no lock.
 
 use crate::clock;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use domain::time::Micros;
 use gateway::calibration::Calibration;
+use gateway::rate_limit::{self, Bucket};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -21,6 +22,14 @@ struct Known {
     /// Microseconds since the Unix epoch.
     leave_alone_until: AtomicI64,
     calibration: Arc<Calibration>,
+    limits: ArcSwapOption<Limits>,
+}
+
+/// What the endpoint's provider last said of how much more it takes.
+#[allow(dead_code, reason = "routing will prefer endpoints that take more")]
+pub struct Limits {
+    pub buckets: Vec<Bucket>,
+    pub told_at: Micros,
 }
 
 impl Health {
@@ -38,6 +47,26 @@ impl Health {
         let endpoints = self.endpoints.load();
         let known = endpoints.get(endpoint);
         known.is_some_and(|known| known.leave_alone_until.load(Ordering::Relaxed) > now.get())
+    }
+
+    /// Keeps what the provider said of its limits; an endpoint with a limit that is used up is left alone until it is not.
+    pub fn limited(&self, endpoint: &str, buckets: Vec<Bucket>) {
+        if buckets.is_empty() {
+            return;
+        }
+        if let Some(ms) = rate_limit::exhausted_ms(&buckets) {
+            self.cool_down(endpoint, ms.div_ceil(1_000));
+        }
+        let told_at = clock::now();
+        self.known(endpoint)
+            .limits
+            .store(Some(Arc::new(Limits { buckets, told_at })));
+    }
+
+    /// What [`Self::limited`] was told last.
+    #[allow(dead_code, reason = "routing will prefer endpoints that take more")]
+    pub fn limits(&self, endpoint: &str) -> Option<Arc<Limits>> {
+        self.endpoints.load().get(endpoint)?.limits.load_full()
     }
 
     /// How the endpoint counts tokens.
@@ -73,6 +102,24 @@ mod tests {
         health.cool_down("e", 60);
         assert!(health.is_cooling_down("e", now) && !health.is_cooling_down("f", now));
         assert!(!health.is_cooling_down("e", now.plus(61 * Micros::SECOND)));
+    }
+
+    #[test]
+    fn a_limit_that_is_used_up_is_waited_for() {
+        use gateway::rate_limit::Unit;
+        let health = Health::default();
+        let bucket = |remaining| Bucket {
+            of: Unit::Requests,
+            limit: Some(60),
+            remaining,
+            reset_ms: Some(6_000),
+        };
+        health.limited("e", vec![bucket(1)]);
+        assert!(!health.is_cooling_down("e", clock::now()));
+        health.limited("e", vec![bucket(0)]);
+        assert!(health.is_cooling_down("e", clock::now()));
+        assert!(!health.is_cooling_down("e", clock::now().plus(7 * Micros::SECOND)));
+        assert_eq!(health.limits("e").unwrap().buckets, [bucket(0)]);
     }
 
     #[test]

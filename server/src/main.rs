@@ -39,6 +39,7 @@ mod linger;
 mod listen;
 mod mail;
 mod measured;
+mod outbound;
 mod relay;
 mod router;
 mod seats;

@@ -14,7 +14,7 @@ use gateway::calibration::Calibration;
 use gateway::chunk::Envelope;
 use gateway::estimate::Prompt;
 use gateway::meter::Meter;
-use gateway::openai::{self, Decoded};
+use gateway::openai::Decoded;
 use gateway::route::Candidate;
 use std::io;
 use std::sync::Arc;
@@ -256,7 +256,7 @@ impl OpenGeneration {
             }
             if let Some(native) = &piece.native_finish_reason {
                 open.finished += 1;
-                open.generation.finish_reason = Some(openai::finish_reason(native).to_owned());
+                open.generation.finish_reason = piece.finish_reason().map(str::to_owned);
                 open.generation.native_finish_reason = Some(native.clone());
             }
         }

@@ -156,7 +156,7 @@ fn site(data: &Arc<DataPlane>, store: Store, checkout: &Arc<Checkout>, mail_queu
     Site {
         store,
         catalog: Box::new(move || snapshot.catalog.load_full()),
-        callable: Box::new(move |provider| provider.is_spoken() && providers.missing_setting(provider).is_none()),
+        callable: Box::new(move |provider| provider.is_spoken() && providers.missing_setting(provider, None).is_none()),
         now: clock::now,
         random: clock::fill,
         base_url: config.base_url.clone(),

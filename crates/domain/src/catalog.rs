@@ -1,6 +1,7 @@
 //! The catalog: providers, models, and endpoints (one provider's offer of one model), as an immutable indexed snapshot.
 
 use crate::price::Prices;
+use crate::quirks::Quirks;
 use crate::slug::ModelSlug;
 use crate::time::Micros;
 use chrono::NaiveDate;
@@ -26,6 +27,9 @@ pub struct Provider {
     pub cancel: CancelPolicy,
     #[serde(default)]
     pub progress: Progress,
+    /// Where its OpenAI chat differs from the protocol.
+    #[serde(default, skip_serializing_if = "Quirks::is_none")]
+    pub quirks: Quirks,
     #[serde(default)]
     pub data_policy: DataPolicy,
     /// ISO 3166 code of the country.
@@ -125,6 +129,10 @@ pub enum Auth {
     XApiKey,
     XGoogApiKey,
     ApiKey,
+    /// Requests are signed (Signature Version 4), or carry an API key of Bedrock as bearer.
+    AwsSigv4,
+    /// A service account's key buys short-lived bearer tokens.
+    GoogleOauth2,
     /// A signature or token exchange of the vendor's own.
     Other,
 }
@@ -323,7 +331,13 @@ impl Provider {
     /// Whether this build speaks the provider's protocol at all.
     #[must_use]
     pub const fn is_spoken(&self) -> bool {
-        matches!(self.dialect, Dialect::OpenaiChat) && !matches!(self.auth, Auth::Other)
+        self.speaks(self.dialect)
+    }
+
+    /// Whether this build can use `dialect` with the provider.
+    #[must_use]
+    pub const fn speaks(&self, dialect: Dialect) -> bool {
+        !matches!(dialect, Dialect::Other) && !matches!(self.auth, Auth::Other)
     }
 }
 

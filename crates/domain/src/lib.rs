@@ -22,6 +22,7 @@ pub mod near;
 pub mod period;
 pub mod price;
 pub mod purchase;
+pub mod quirks;
 pub mod slug;
 pub mod time;
 pub mod usage;

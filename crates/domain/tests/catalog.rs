@@ -149,7 +149,7 @@ fn a_provider_that_can_be_called_has_a_whole_address_and_a_key_setting() {
             continue;
         }
         assert!(provider.base_url.starts_with("https://"), "{}", provider.slug);
-        assert!(!provider.base_url.contains(['{', ' ']), "{}", provider.slug);
+        assert!(!provider.base_url.contains(' '), "{}", provider.slug);
         let setting = provider.key_setting.as_deref().unwrap_or_default();
         assert!(
             !setting.is_empty()

@@ -2,9 +2,12 @@
 
 use crate::script::{Plan, UsageReport};
 use crate::tokens::{pieces, word};
+use crate::voice::{Protocol, Voice};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
+
+mod spoken;
 
 /// One thing to do while answering.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +29,7 @@ pub(crate) enum Step {
 /// What the request asked for, as far as it matters here.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
+    pub(crate) protocol: Protocol,
     pub(crate) model: String,
     pub(crate) streamed: bool,
     pub(crate) include_usage: bool,
@@ -46,18 +50,18 @@ pub(crate) struct Answer<'a> {
 }
 
 impl Asked {
-    pub(crate) fn read(body: &Value, prompt_tokens: u64) -> Self {
+    pub(crate) fn read(protocol: Protocol, path: &str, body: &Value, prompt_tokens: u64) -> Self {
         let flag = |value: Option<&Value>| value.and_then(Value::as_bool).unwrap_or(false);
         let options = body.get("stream_options");
         let option = |name: &str| flag(options.and_then(|options| options.get(name)));
-        let limit = body.get("max_completion_tokens").or_else(|| body.get("max_tokens"));
         Self {
-            model: body.get("model").and_then(Value::as_str).unwrap_or_default().to_owned(),
-            streamed: flag(body.get("stream")),
+            protocol,
+            model: protocol.model(path, body),
+            streamed: protocol.is_streamed(path, body),
             include_usage: option("include_usage"),
             continuous_usage: option("continuous_usage_stats"),
             timings: flag(body.get("timings_per_token")),
-            max_tokens: limit.and_then(Value::as_u64),
+            max_tokens: protocol.limit(body),
             prompt_tokens,
         }
     }
@@ -86,13 +90,17 @@ impl<'a> Answer<'a> {
     /// Steps of a streamed answer.
     pub(crate) fn stream(&self) -> Vec<Step> {
         let mut steps = self.first_wait();
-        self.push(&mut steps, &self.chunk(&self.opening(), None, 0), 0);
+        let mut voice = self.asked.protocol.voice();
+        match &mut voice {
+            Some(voice) => self.open_in(&mut **voice, &mut steps),
+            None => self.push(&mut steps, &self.chunk(&self.opening(), None, 0), 0),
+        }
         let mut sent: u64 = 0;
         let per_chunk = usize::try_from(self.plan.tokens_per_chunk.max(1)).unwrap_or(1);
         for group in grouped(&self.deltas, per_chunk) {
             self.pause(&mut steps, sent);
             if let Some(step) = self.ends_after(sent) {
-                return self.cut_short(steps, step);
+                return self.cut_short(steps, step, voice, sent);
             }
             let tokens = count(group.len());
             if sent > 0 {
@@ -101,13 +109,19 @@ impl<'a> Answer<'a> {
                 )));
             }
             sent = sent.saturating_add(tokens);
-            self.push(&mut steps, &self.chunk(&merged(group), None, sent), tokens);
+            match &mut voice {
+                Some(voice) => self.speak(&mut **voice, &merged(group), tokens, sent, &mut steps),
+                None => self.push(&mut steps, &self.chunk(&merged(group), None, sent), tokens),
+            }
         }
         self.pause(&mut steps, sent);
         if let Some(step) = self.ends_after(sent) {
-            return self.cut_short(steps, step);
+            return self.cut_short(steps, step, voice, sent);
         }
-        self.finish(&mut steps, sent);
+        match &mut voice {
+            Some(voice) => self.finish_in(&mut **voice, sent, &mut steps),
+            None => self.finish(&mut steps, sent),
+        }
         self.on_the_wire(steps)
     }
 
@@ -116,7 +130,11 @@ impl<'a> Answer<'a> {
         let tokens = self.planned_tokens();
         let gaps = tokens.saturating_sub(1).saturating_mul(self.plan.token_ms);
         let time = Duration::from_millis(self.plan.first_token_ms.saturating_add(gaps));
-        let bytes = Bytes::from(self.completion().to_string());
+        let answer = match self.asked.protocol.voice() {
+            Some(voice) => self.whole_in(&*voice),
+            None => self.completion(),
+        };
+        let bytes = Bytes::from(answer.to_string());
         (time, self.on_the_wire(vec![Step::Send { bytes, tokens }]))
     }
 
@@ -221,12 +239,19 @@ impl<'a> Answer<'a> {
         reached(self.plan.hang_after_tokens).then_some(Step::Hang)
     }
 
-    fn cut_short(&self, mut steps: Vec<Step>, step: Step) -> Vec<Step> {
+    fn cut_short(
+        &self,
+        mut steps: Vec<Step>,
+        step: Step,
+        voice: Option<Box<dyn Voice + Send>>,
+        sent: u64,
+    ) -> Vec<Step> {
         let fails = step == Step::Fail;
         steps.push(step);
-        if fails {
-            let event = json!({"error": self.plan.error_event});
-            self.push(&mut steps, &event, 0);
+        match voice {
+            Some(mut voice) if fails => self.fail_in(&mut *voice, sent, &mut steps),
+            None if fails => self.push(&mut steps, &json!({"error": self.plan.error_event}), 0),
+            _ => {}
         }
         self.on_the_wire(steps)
     }
@@ -239,7 +264,9 @@ impl<'a> Answer<'a> {
 
     fn first_wait(&self) -> Vec<Step> {
         let wait = self.plan.first_token_ms;
-        let Some(alive) = std::num::NonZeroU64::new(self.plan.keep_alive_ms) else {
+        let has_comments = self.asked.protocol.content_type() == "text/event-stream";
+        let alive = std::num::NonZeroU64::new(self.plan.keep_alive_ms).filter(|_| has_comments);
+        let Some(alive) = alive else {
             return vec![Step::Wait(Duration::from_millis(wait))];
         };
         let mut steps = Vec::new();
@@ -294,7 +321,19 @@ impl<'a> Answer<'a> {
 const CREATED: u64 = 1_700_000_000;
 
 fn all_deltas(plan: &Plan) -> Vec<Value> {
-    let reasoning = (0..plan.reasoning_tokens).map(|n| json!({&plan.reasoning_field: word(n)}));
+    let reasoning = (0..plan.reasoning_tokens).map(|n| {
+        let mut delta = json!({&plan.reasoning_field: word(n)});
+        if let Some(signature) = plan
+            .signature
+            .as_ref()
+            .filter(|_| n.saturating_add(1) == plan.reasoning_tokens)
+        {
+            let detail =
+                json!({"type": "reasoning.text", "text": "", "signature": signature, "format": "unknown", "index": 0});
+            delta["reasoning_details"] = json!([detail]);
+        }
+        delta
+    });
     let text: Vec<Value> = match &plan.text {
         Some(text) => pieces(text)
             .into_iter()
@@ -302,9 +341,10 @@ fn all_deltas(plan: &Plan) -> Vec<Value> {
             .collect(),
         None => (0..plan.tokens).map(|n| json!({"content": word(n)})).collect(),
     };
-    let call = plan.tool_call.iter().flat_map(|call| {
-        call.arguments.iter().enumerate().map(|(n, fragment)| {
-            let mut part = json!({"index": 0, "function": {"arguments": fragment}});
+    let calls = plan.tool_call.iter().chain(&plan.more_tool_calls).enumerate();
+    let call = calls.flat_map(|(index, call)| {
+        call.arguments.iter().enumerate().map(move |(n, fragment)| {
+            let mut part = json!({"index": index, "function": {"arguments": fragment}});
             if n == 0 {
                 part["id"] = json!(call.id);
                 part["type"] = json!("function");
@@ -341,7 +381,7 @@ fn append(message: &mut Map<String, Value>, delta: &Value) {
     for (field, value) in delta.as_object().into_iter().flatten() {
         match (message.get_mut(field), value) {
             (Some(Value::String(so_far)), Value::String(more)) => so_far.push_str(more),
-            (Some(Value::Array(calls)), Value::Array(more)) => extend_call(calls, more),
+            (Some(Value::Array(calls)), Value::Array(more)) if field == "tool_calls" => extend_call(calls, more),
             _ => {
                 message.insert(field.clone(), without_index(value));
             }
@@ -349,12 +389,15 @@ fn append(message: &mut Map<String, Value>, delta: &Value) {
     }
 }
 
-fn extend_call(calls: &mut [Value], more: &[Value]) {
-    let fragment = more.first().and_then(|call| call["function"]["arguments"].as_str());
-    let so_far = calls
-        .first_mut()
-        .and_then(|call| call.pointer_mut("/function/arguments"));
-    if let (Some(fragment), Some(Value::String(so_far))) = (fragment, so_far) {
+fn extend_call(calls: &mut Vec<Value>, more: &[Value]) {
+    let Some(part) = more.first() else { return };
+    let index = part["index"].as_u64().and_then(|index| usize::try_from(index).ok());
+    let Some(call) = calls.get_mut(index.unwrap_or(0)) else {
+        calls.extend(without_index(&json!([part])).as_array().cloned().unwrap_or_default());
+        return;
+    };
+    let fragment = part["function"]["arguments"].as_str();
+    if let (Some(fragment), Some(Value::String(so_far))) = (fragment, call.pointer_mut("/function/arguments")) {
         so_far.push_str(fragment);
     }
 }

@@ -1,19 +1,26 @@
-//! A scriptable OpenAI-compatible provider that answers on loopback and keeps its own tally of what it would bill.
+//! A scriptable provider that answers on loopback and keeps its own tally of what it would bill. What it speaks follows
+//! from the path: OpenAI chat and Responses, Anthropic Messages, Gemini, Bedrock Converse, Cohere v2, Ollama.
 //!
 //! Tests run it in-process on a thread of its own. What it does with a request is a [`Plan`], looked up in this order:
 //! the next of [`Script::queue`], the plan for the request's model, the script's default plan. A request can change
 //! single fields with a JSON object in the header `x-fake-script`, or after `fake:` in its last user message.
 
 mod answer;
+mod aws;
+mod google;
 mod playback;
 mod script;
 mod server;
 mod tally;
 mod tokens;
+mod voice;
 
+pub use aws::{AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY};
+pub use google::service_account;
 pub use script::{Cancel, Plan, Refusal, Script, ToolCall, UsageReport};
 pub use tally::{Bill, Outcome, Received, Tally};
 pub use tokens::{TOKEN_BYTES, prompt_tokens};
+pub use voice::Protocol;
 
 use std::io;
 use std::net::SocketAddr;
@@ -69,6 +76,19 @@ impl FakeProvider {
     #[must_use]
     pub fn base_url(&self) -> String {
         format!("http://{}/v1", self.address)
+    }
+
+    /// A provider's base URL for one protocol.
+    #[must_use]
+    pub fn base_url_of(&self, protocol: Protocol) -> String {
+        let below = match protocol {
+            Protocol::OpenaiChat | Protocol::OpenaiResponses | Protocol::AnthropicMessages => "/v1",
+            Protocol::Gemini => "/v1beta",
+            Protocol::CohereV2 => "/v2",
+            Protocol::Ollama => "/api",
+            Protocol::BedrockConverse => "",
+        };
+        format!("http://{}{below}", self.address)
     }
 
     #[must_use]

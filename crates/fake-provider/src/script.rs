@@ -1,5 +1,6 @@
 //! What the provider does with a request.
 
+use crate::tokens::pieces;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
@@ -41,6 +42,10 @@ pub struct Plan {
     pub reasoning_field: String,
     /// Comes after the text; every fragment counts as one token.
     pub tool_call: Option<ToolCall>,
+    /// Further calls beside that one, in order.
+    pub more_tool_calls: Vec<ToolCall>,
+    /// Comes with the last token of reasoning, in the protocols that sign it.
+    pub signature: Option<String>,
     /// `length` when the request's limit cut the answer, else this. Empty: none is ever sent.
     pub finish_reason: String,
     pub usage: UsageReport,
@@ -155,6 +160,27 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// The same answer as the arguments of a tool that must be called.
+    pub(crate) fn by_tool(self, name: &str) -> Self {
+        if self.tool_call.is_some() {
+            return self;
+        }
+        let text = self.text.unwrap_or_else(|| "{}".to_owned());
+        Self {
+            tool_call: Some(ToolCall {
+                id: "call_forced".to_owned(),
+                name: name.to_owned(),
+                arguments: pieces(&text),
+            }),
+            text: None,
+            tokens: 0,
+            finish_reason: "tool_calls".to_owned(),
+            ..self
+        }
+    }
+}
+
 impl Default for Plan {
     fn default() -> Self {
         Self {
@@ -169,6 +195,8 @@ impl Default for Plan {
             reasoning_tokens: 0,
             reasoning_field: "reasoning_content".to_owned(),
             tool_call: None,
+            more_tool_calls: Vec::new(),
+            signature: None,
             finish_reason: "stop".to_owned(),
             usage: UsageReport::Normal,
             usage_delay_ms: 50,

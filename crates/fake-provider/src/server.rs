@@ -1,13 +1,15 @@
-//! The HTTP side: `POST /v1/chat/completions`, `GET /v1/models`, `GET /tally`, `PUT /script`.
+//! The HTTP side: the paths of every protocol, `GET /v1/models`, `POST /token`, `GET /tally`, `PUT /script`.
 
 use crate::answer::{Answer, Asked};
 use crate::playback::play;
 use crate::script::{Cancel, Plan, Refusal, Script};
 use crate::tally::{Estimate, Ledger, Outcome, Received, Tally};
-use crate::tokens::prompt_tokens;
+use crate::tokens::{prompt_tokens, prompt_tokens_of};
+use crate::voice::Protocol;
+use crate::{aws, google};
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::serve::ListenerExt;
@@ -59,35 +61,50 @@ impl State {
 
 fn router(state: Arc<State>) -> Router {
     Router::new()
-        .route("/v1/chat/completions", post(chat))
         .route("/v1/models", get(models))
+        .route("/token", post(token))
         .route("/tally", get(tally))
         .route("/script", put(set_script))
+        .fallback(ask)
         .layer(DefaultBodyLimit::disable())
         .with_state(state)
 }
 
-async fn chat(state: Shared, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+/// A request in the protocol that is spoken on its path.
+async fn ask(state: Shared, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let Some(protocol) = Protocol::of(uri.path()).filter(|_| method == Method::POST) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
     let parsed = serde_json::from_slice::<Value>(&body);
     state.ledger.received(Received {
         path: uri.path().to_owned(),
         headers: header_list(&headers),
         body: parsed.as_ref().cloned().unwrap_or_default(),
     });
+    if let Err(why) = aws::verify(&method, &uri, &headers, &body).and_then(|()| google::verify(&headers)) {
+        return (StatusCode::FORBIDDEN, Json(protocol.error(why, 403))).into_response();
+    }
     let body = match parsed {
         Ok(body) => body,
-        Err(error) => return bad_request(&error.to_string()),
+        Err(error) => return bad_request(protocol, &error.to_string()),
     };
-    let model = body.get("model").and_then(Value::as_str).unwrap_or_default();
-    match changed(state.plan(model), &headers, &body) {
-        Ok(plan) => answer(&state, plan, &body).await,
-        Err(error) => bad_request(&error.to_string()),
+    let model = protocol.model(uri.path(), &body);
+    match changed(state.plan(&model), &headers, &body) {
+        Ok(plan) => answer(&state, protocol, uri.path(), plan, &body).await,
+        Err(error) => bad_request(protocol, &error.to_string()),
     }
 }
 
-async fn answer(state: &State, plan: Plan, body: &Value) -> Response {
-    let prompt = plan.prompt_tokens.unwrap_or_else(|| prompt_tokens(&body["messages"]));
-    let asked = Asked::read(body, prompt);
+async fn answer(state: &State, protocol: Protocol, path: &str, plan: Plan, body: &Value) -> Response {
+    let plan = match protocol.forced_tool(body) {
+        Some(tool) => plan.by_tool(tool),
+        None => plan,
+    };
+    let prompt = plan.prompt_tokens.unwrap_or_else(|| match protocol {
+        Protocol::OpenaiChat => prompt_tokens(&body["messages"]),
+        _ => prompt_tokens_of(body),
+    });
+    let asked = Asked::read(protocol, path, body, prompt);
     let estimate = Estimate {
         prompt,
         cached: plan.cached_tokens,
@@ -98,12 +115,12 @@ async fn answer(state: &State, plan: Plan, body: &Value) -> Response {
     tokio::time::sleep(Duration::from_millis(plan.headers_ms)).await;
     if let Some(refusal) = &plan.refusal {
         bill.close(Outcome::Refused);
-        return refused(refusal);
+        return refused(protocol, refusal);
     }
     let id = bill.answer_id();
     let answer = Answer::new(&plan, &asked, &id);
     let (content_type, steps) = if asked.streamed {
-        ("text/event-stream", answer.stream())
+        (protocol.content_type(), answer.stream())
     } else {
         let (time, steps) = answer.whole();
         tokio::time::sleep(time).await;
@@ -121,7 +138,7 @@ fn changed(plan: Plan, headers: &HeaderMap, body: &Value) -> Result<Plan, serde_
     let by_header = headers
         .get("x-fake-script")
         .map(|value| serde_json::from_slice(value.as_bytes()));
-    let by_message = last_user_text(body).and_then(|text| {
+    let by_message = last_wish(body).and_then(|text| {
         let (_, after) = text.split_once("fake:")?;
         serde_json::Deserializer::from_str(after).into_iter::<Value>().next()
     });
@@ -132,19 +149,23 @@ fn changed(plan: Plan, headers: &HeaderMap, body: &Value) -> Result<Plan, serde_
     Ok(plan)
 }
 
-fn last_user_text(body: &Value) -> Option<&str> {
-    let messages = body.get("messages")?.as_array()?;
-    let last = messages.iter().rfind(|message| message["role"] == "user")?;
-    last["content"].as_str()
+/// The last text that holds a script, wherever the protocol keeps what users say.
+fn last_wish(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text.as_str()).filter(|text| text.contains("fake:")),
+        Value::Array(all) => all.iter().rev().find_map(last_wish),
+        Value::Object(fields) => fields.values().rev().find_map(last_wish),
+        _ => None,
+    }
 }
 
-fn refused(refusal: &Refusal) -> Response {
+fn refused(protocol: Protocol, refusal: &Refusal) -> Response {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = match &refusal.body {
         Some(body) => (status, body.clone()).into_response(),
         None => (
             status,
-            Json(error_body("the fake provider refuses as scripted", refusal.status)),
+            Json(protocol.error("the fake provider refuses as scripted", refusal.status)),
         )
             .into_response(),
     };
@@ -156,12 +177,21 @@ fn refused(refusal: &Refusal) -> Response {
     response
 }
 
-fn bad_request(message: &str) -> Response {
-    (StatusCode::BAD_REQUEST, Json(error_body(message, 400))).into_response()
+fn bad_request(protocol: Protocol, message: &str) -> Response {
+    (StatusCode::BAD_REQUEST, Json(protocol.error(message, 400))).into_response()
 }
 
-fn error_body(message: &str, code: u16) -> Value {
-    json!({"error": {"message": message, "type": "fake_error", "param": null, "code": code}})
+/// Google's token service.
+async fn token(state: Shared, form: String) -> Response {
+    state.ledger.received(Received {
+        path: "/token".to_owned(),
+        headers: Vec::new(),
+        body: Value::Null,
+    });
+    match google::token(&form) {
+        Ok(token) => Json(token).into_response(),
+        Err(why) => (StatusCode::UNAUTHORIZED, Json(json!({"error": why}))).into_response(),
+    }
 }
 
 fn header_list(headers: &HeaderMap) -> Vec<(String, String)> {

@@ -13,6 +13,26 @@ pub fn prompt_tokens(messages: &Value) -> u64 {
     u64::try_from(bytes.div_ceil(TOKEN_BYTES).max(1)).unwrap_or(u64::MAX)
 }
 
+/// The same of a request in any protocol: all text that stands under the names that protocols give to it.
+pub(crate) fn prompt_tokens_of(body: &Value) -> u64 {
+    u64::try_from(said_bytes(body).div_ceil(TOKEN_BYTES).max(1)).unwrap_or(u64::MAX)
+}
+
+fn said_bytes(value: &Value) -> usize {
+    match value {
+        Value::Array(all) => all.iter().map(said_bytes).sum(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| match (name.as_str(), value) {
+                ("text" | "content" | "input" | "instructions" | "system", Value::String(text)) => text.len(),
+                ("tools" | "toolConfig" | "response_format" | "format", _) => 0,
+                (_, value) => said_bytes(value),
+            })
+            .sum(),
+        _ => 0,
+    }
+}
+
 /// The `n`-th word of an answer that has no text of its own.
 pub(crate) fn word(n: u64) -> &'static str {
     let index = usize::try_from(n % 8).unwrap_or(0);

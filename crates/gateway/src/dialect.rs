@@ -12,6 +12,7 @@ mod delta;
 mod gemini;
 mod hidden;
 pub(crate) mod json;
+mod native;
 mod ollama;
 mod parameters;
 pub(crate) mod reasoning;
@@ -23,6 +24,7 @@ use crate::request::ChatRequest;
 use crate::upstream_error;
 use bytes::Bytes;
 use domain::catalog::{Dialect, Endpoint, Provider};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 /// What to send to a provider, besides its key.
@@ -97,6 +99,12 @@ pub const fn framing(dialect: Dialect) -> Framing {
     }
 }
 
+/// Whether providers of the dialect take no image that is only linked.
+#[must_use]
+pub const fn wants_images_whole(dialect: Dialect) -> bool {
+    matches!(dialect, Dialect::BedrockConverse | Dialect::Ollama)
+}
+
 /// The call for one endpoint, always for a stream: a provider notices a hang-up only then.
 ///
 /// `cap` limits the answer to what can be paid for; `user` stands for the caller's end user.
@@ -114,12 +122,17 @@ pub fn encode(
     cap: Option<u64>,
     user: Option<&str>,
 ) -> Result<Call, Inexpressible> {
+    let native = request.native.as_ref();
+    if let Some(call) = native.and_then(|native| native::encode(native, dialect, provider, endpoint, cap, user)) {
+        return Ok(call);
+    }
     request.chat_form()?;
     match dialect {
-        Dialect::OpenaiChat => Ok(Call::new(
-            openai::PATH,
-            openai::encode(request, provider, endpoint, cap, user),
-        )),
+        Dialect::OpenaiChat => {
+            openai::quirks::refuse_required(request, provider)?;
+            let body = openai::encode(request, provider, endpoint, cap, user);
+            Ok(Call::new(openai_path(provider, endpoint), body))
+        }
         Dialect::OpenaiResponses => responses::encode(request, provider, endpoint, cap, user),
         Dialect::AnthropicMessages => anthropic::encode(request, provider, endpoint, cap, user),
         Dialect::Gemini => gemini::encode(request, provider, endpoint, cap),
@@ -228,7 +241,7 @@ impl Decoder {
     }
 }
 
-/// Whether the caller wants no reasoning to be shown.
+/// Whether the caller wants no reasoning to be shown. Only the chat API has words for that.
 #[must_use]
 pub fn hides_reasoning(request: &ChatRequest) -> bool {
     #[derive(serde::Deserialize)]
@@ -246,6 +259,16 @@ pub fn hides_reasoning(request: &ChatRequest) -> bool {
         || request
             .field("include_reasoning")
             .is_some_and(|raw| raw.as_ref() == b"false")
+}
+
+/// Vertex has partners' models behind an address that speaks OpenAI's protocol.
+fn openai_path(provider: &Provider, endpoint: &Endpoint) -> Cow<'static, str> {
+    if gemini::is_vertex(provider, endpoint) {
+        let place = gemini::vertex_place(provider, endpoint);
+        Cow::Owned(format!("{place}/endpoints/openapi{}", openai::PATH))
+    } else {
+        Cow::Borrowed(openai::PATH)
+    }
 }
 
 fn openai_event(name: Option<&str>, data: &Bytes) -> Result<Decoded, NotAChunk> {

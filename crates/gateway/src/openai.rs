@@ -9,6 +9,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
+pub(crate) mod quirks;
+
 /// Path below the provider's base URL.
 pub const PATH: &str = "/chat/completions";
 
@@ -102,35 +104,39 @@ pub fn encode(
         .iter()
         .map(|field| field.name.len() + field.value.len() + 4)
         .sum::<usize>();
-    let mut body = Object(Vec::with_capacity(size + 256));
+    let mut body = Object::with_room(size + 256);
     body.text("model", &endpoint.provider_model_id);
     // Always streamed: a provider notices a hang-up only then.
     body.raw("stream", b"true");
-    body.raw("stream_options", stream_options(provider.progress));
+    let quirks = &provider.quirks;
+    if !quirks.no_stream_options {
+        body.raw("stream_options", stream_options(provider.progress));
+    }
     if provider.progress == Progress::Timings {
         body.raw("timings_per_token", b"true");
     }
-    if let Some(user) = user {
+    if let Some(user) = user.filter(|_| !quirks.no_user) {
         body.text("user", user);
     }
-    let limit_name = if request.field("max_completion_tokens").is_some() {
+    let limit_name = if let Some(only) = quirks.limit {
+        only.name()
+    } else if request.field("max_completion_tokens").is_some() {
         "max_completion_tokens"
     } else {
         "max_tokens"
     };
-    if let Some(cap) = max_tokens_cap {
-        body.raw(limit_name, cap.to_string().as_bytes());
+    let limit = max_tokens_cap.or(request.max_tokens.filter(|_| quirks.limit.is_some()));
+    if let Some(limit) = limit {
+        body.raw(limit_name, limit.to_string().as_bytes());
     }
     let is_limit = |name: &str| matches!(name, "max_tokens" | "max_completion_tokens");
     for Field { name, value } in request.fields() {
         let dropped = OWN_FIELDS.contains(&name.as_str()) || REPLACED_FIELDS.contains(&name.as_str());
-        if !(dropped || name == "reasoning" || is_limit(name) && max_tokens_cap.is_some()) {
-            body.raw(name, value);
+        if !(dropped || is_limit(name) && limit.is_some() || quirks::drops(quirks, name)) {
+            body.raw(quirks::name(quirks, name), &quirks::value(quirks, name, value));
         }
     }
-    if let Some(effort) = reasoning_effort(request) {
-        body.text("reasoning_effort", &effort);
-    }
+    quirks::reasoning(&mut body, quirks, request);
     body.finish()
 }
 
@@ -353,10 +359,15 @@ impl Timings {
 }
 
 /// A JSON object written field by field.
-struct Object(Vec<u8>);
+pub(crate) struct Object(Vec<u8>);
 
 impl Object {
-    fn raw(&mut self, name: &str, value: &[u8]) {
+    /// `bytes` should be a little more than it will be long.
+    pub(crate) fn with_room(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
+    pub(crate) fn raw(&mut self, name: &str, value: &[u8]) {
         self.0.push(if self.0.is_empty() { b'{' } else { b',' });
         self.0
             .extend_from_slice(serde_json::Value::from(name).to_string().as_bytes());
@@ -364,11 +375,14 @@ impl Object {
         self.0.extend_from_slice(value);
     }
 
-    fn text(&mut self, name: &str, value: &str) {
+    pub(crate) fn text(&mut self, name: &str, value: &str) {
         self.raw(name, serde_json::Value::from(value).to_string().as_bytes());
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        if self.0.is_empty() {
+            self.0.push(b'{');
+        }
         self.0.push(b'}');
         self.0
     }
@@ -379,20 +393,6 @@ fn stream_options(progress: Progress) -> &'static [u8] {
         Progress::ContinuousUsage => br#"{"include_usage":true,"continuous_usage_stats":true}"#,
         Progress::AtEnd | Progress::Timings => br#"{"include_usage":true}"#,
     }
-}
-
-/// The effort of a `reasoning` object, unless the caller also used the dialect's own field.
-fn reasoning_effort(request: &ChatRequest) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Reasoning {
-        effort: Option<String>,
-    }
-    if request.field("reasoning_effort").is_some() {
-        return None;
-    }
-    serde_json::from_slice::<Reasoning>(request.field("reasoning")?)
-        .ok()?
-        .effort
 }
 
 fn piece(data: &Bytes, choice: Choice<'_>) -> Piece {

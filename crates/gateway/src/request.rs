@@ -131,6 +131,12 @@ impl ChatRequest {
         Self::of_chat(top_level(body)?, Form::Chat)
     }
 
+    /// Whether the caller speaks `dialect`, so that a provider of it can be sent what the caller wrote.
+    #[must_use]
+    pub fn is_native(&self, dialect: Dialect) -> bool {
+        self.native.as_ref().is_some_and(|native| native.dialect == dialect)
+    }
+
     /// The service tier that the caller asks for, if any.
     #[must_use]
     pub fn service_tier(&self) -> Option<String> {
@@ -161,6 +167,19 @@ impl ChatRequest {
             None => Ok(Vec::new()),
         });
         made.as_deref().map_err(Clone::clone)
+    }
+
+    /// The same in the words of the chat API, with another value for a field that it has.
+    pub(crate) fn with_field(&self, name: &str, value: Bytes) -> Self {
+        let mut fields = self.fields().to_vec();
+        if let Some(field) = fields.iter_mut().find(|field| field.name == name) {
+            field.value = value;
+        }
+        Self {
+            chat: OnceLock::from(Ok(fields)),
+            native: None,
+            ..self.clone()
+        }
     }
 
     /// Whether the caller set a parameter of the chat API, in whatever words.

@@ -1,6 +1,7 @@
 //! Which endpoints a request may go to, in which order, and why the others may not. Pure and seeded: the same inputs
 //! give the same route.
 
+use crate::dialect;
 use crate::request::{ChatRequest, DataCollection, Dollars, Preferences, Sort};
 use domain::catalog::{Catalog, Endpoint, Model, ModelEntry, Provider};
 use domain::money::PicoUsd;
@@ -61,8 +62,8 @@ pub enum Skip {
 
 /// What the data plane knows that the catalog does not.
 pub trait Conditions {
-    /// Name of the setting whose absence keeps a provider from being called.
-    fn missing_setting(&self, provider: &Provider) -> Option<String>;
+    /// Name of the setting whose absence keeps a provider from being called for this endpoint.
+    fn missing_setting(&self, provider: &Provider, endpoint: &Endpoint) -> Option<String>;
     /// Whether the endpoint failed just now and should come last.
     fn is_cooling_down(&self, endpoint: &str) -> bool;
     /// For prices that depend on the time of the day.
@@ -224,11 +225,11 @@ fn skip(
     if let Some(name) = missing_parameter(entry, endpoint, request) {
         return Some(Skip::MissingParameter { name });
     }
-    if !provider.is_spoken() || endpoint.dialect.is_some_and(|dialect| dialect != provider.dialect) {
+    if !provider.speaks(dialect::of(provider, endpoint)) {
         return Some(Skip::NotSpoken);
     }
     conditions
-        .missing_setting(provider)
+        .missing_setting(provider, endpoint)
         .map(|setting| Skip::NoKey { setting })
 }
 

@@ -10,7 +10,7 @@ struct World {
 }
 
 impl Conditions for World {
-    fn missing_setting(&self, provider: &Provider) -> Option<String> {
+    fn missing_setting(&self, provider: &Provider, _: &Endpoint) -> Option<String> {
         self.without_key
             .contains(&provider.slug.as_str())
             .then(|| format!("{}_API_KEY", provider.slug.to_uppercase()))
@@ -55,7 +55,7 @@ fn catalog() -> Catalog {
     });
     let data = json!({
         "providers": [provider("cheap", &json!({"data_policy": {"trains": true}})), provider("middle", &json!({"data_policy": {"trains": false}})),
-            provider("dear", &json!({})), provider("odd", &json!({"dialect": "gemini"}))],
+            provider("dear", &json!({})), provider("odd", &json!({"dialect": "other"}))],
         "models": models,
         "endpoints": [
             endpoint("cheap", 1, &json!({"max_completion_tokens": 10, "supported_parameters": ["temperature"]})),

@@ -1,6 +1,14 @@
-//! From a provider's failure to what the router does and the caller sees: one table.
+//! From a provider's failure to what the router does and the caller sees: one table ([`RULES`]).
 
+use crate::rate_limit::duration_ms;
 use domain::error_type::ErrorType;
+use table::NAMES;
+pub use table::{Elsewhere, RULES, Rule, markdown};
+
+mod clean;
+mod table;
+
+use clean::clean;
 
 /// A provider's failure, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,10 +16,13 @@ pub struct UpstreamError {
     pub kind: ErrorType,
     /// Status to answer with when no other endpoint can help.
     pub status: u16,
-    /// Whether another endpoint may succeed with the same request.
-    pub elsewhere: bool,
+    pub elsewhere: Elsewhere,
+    /// Only the operator can do something about it: a key, a balance, a model's name.
+    pub is_houses: bool,
     /// Seconds to leave this endpoint alone.
     pub cooldown_secs: u64,
+    /// The provider's status, if it came to that.
+    pub upstream_status: Option<u16>,
     /// What the provider said, cut and cleaned for the caller.
     pub message: String,
     /// The provider's own code, if it gave one.
@@ -21,6 +32,8 @@ pub struct UpstreamError {
 /// How a connection failed before there was a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransportFailure {
+    /// The house's own settings or credentials do not let it be called.
+    NoAccess,
     Connect,
     /// No first token within the limit.
     Timeout,
@@ -32,92 +45,29 @@ pub const MESSAGE_CHARS_MAX: usize = 600;
 /// A provider's hint is believed up to this long.
 pub const COOLDOWN_SECS_MAX: u64 = 600;
 
-/// Words by which providers say that the prompt is too long; they do so with status 400, 413 or 422.
-const CONTEXT_WORDS: &[&str] = &[
-    "context length",
-    "context_length",
-    "context window",
-    "context size",
-    "prompt is too long",
-    "too many tokens",
-    "input is too long",
-    "maximum context",
-    "exceeds the available context",
-    "reduce the length",
-    "max_prompt_tokens",
-];
-/// Words by which providers refuse content.
-const POLICY_WORDS: &[&str] = &[
-    "content filter",
-    "content_filter",
-    "content policy",
-    "content_policy",
-    "safety system",
-    "moderation",
-];
-
-/// What providers call their failures where they give no number.
-const NAMES: &[(&str, u16)] = &[
-    ("api_error", 500),
-    ("authentication_error", 401),
-    ("billing_error", 402),
-    ("content_filter", 400),
-    ("context_length_exceeded", 400),
-    ("insufficient_quota", 402),
-    ("internalServerException", 500),
-    ("invalid_api_key", 401),
-    ("invalid_prompt", 400),
-    ("invalid_request_error", 400),
-    ("modelStreamErrorException", 502),
-    ("modelTimeoutException", 504),
-    ("not_found_error", 404),
-    ("overloaded_error", 529),
-    ("permission_error", 403),
-    ("rate_limit_error", 429),
-    ("rate_limit_exceeded", 429),
-    ("request_too_large", 413),
-    ("server_error", 500),
-    ("serviceUnavailableException", 503),
-    ("throttlingException", 429),
-    ("timeout_error", 504),
-    ("validationException", 400),
-];
-
-/// Words by which a provider refuses the house's key with status 400.
-const KEY_WORDS: &[&str] = &["api key not valid", "api key expired"];
-
-/// Understands an HTTP answer other than success.
+/// Understands an HTTP answer other than success. `retry_after_ms` is what its headers say.
 #[must_use]
-pub fn from_status(status: u16, body: &[u8], retry_after_secs: Option<u64>) -> UpstreamError {
-    let (message, provider_code) = read(body);
-    let lower = message.to_lowercase();
-    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    let hint = retry_after_secs.or_else(|| retry_delay_secs(body));
-    let cooldown = |secs: u64| hint.unwrap_or(secs).min(COOLDOWN_SECS_MAX);
-    let (kind, answer, elsewhere, cooldown_secs) = match status {
-        400 | 413 | 422 if says(CONTEXT_WORDS) => (ErrorType::ContextLengthExceeded, 400, true, 0),
-        400 | 403 if says(POLICY_WORDS) => (ErrorType::ContentPolicyViolation, 400, false, 0),
-        400 if says(KEY_WORDS) => (ErrorType::ProviderUnavailable, 502, true, cooldown(60)),
-        // The house's own key or balance at the provider: never the caller's fault.
-        401..=403 => (ErrorType::ProviderUnavailable, 502, true, cooldown(60)),
-        404 => (ErrorType::ProviderUnavailable, 502, true, cooldown(60)),
-        408 | 504 | 524 => (ErrorType::Timeout, 504, true, cooldown(5)),
-        413 => (ErrorType::PayloadTooLarge, 413, true, 0),
-        422 | 498 | 499 => (ErrorType::Unprocessable, 422, false, 0),
-        424 => (ErrorType::Unprocessable, 422, true, 0),
-        429 => (ErrorType::RateLimitExceeded, 429, true, cooldown(10)),
-        503 | 529 => (ErrorType::ProviderOverloaded, 503, true, cooldown(5)),
-        500..=599 => (ErrorType::ProviderUnavailable, 502, true, cooldown(5)),
-        400..=499 => (ErrorType::InvalidRequest, 400, false, 0),
-        _ => (ErrorType::ProviderUnavailable, 502, true, cooldown(5)),
+pub fn from_status(status: u16, body: &[u8], retry_after_ms: Option<u64>) -> UpstreamError {
+    let Said { message, code, quotas } = read(body);
+    let said = format!("{message} {} {quotas}", code.as_deref().unwrap_or_default()).to_lowercase();
+    let rule = table::rule_for(status, &said);
+    let hint = retry_after_ms
+        .or_else(|| retry_delay_ms(body))
+        .or_else(|| told_delay_ms(&said));
+    let cooldown_secs = match (rule.cooldown_secs, hint) {
+        (0, _) => 0,
+        (secs, None) => secs,
+        (_, Some(ms)) => ms.div_ceil(1_000),
     };
     UpstreamError {
-        kind,
-        status: answer,
-        elsewhere,
-        cooldown_secs,
+        kind: rule.kind,
+        status: rule.status,
+        elsewhere: rule.elsewhere,
+        is_houses: rule.is_houses,
+        cooldown_secs: cooldown_secs.min(COOLDOWN_SECS_MAX),
+        upstream_status: Some(status),
         message,
-        provider_code,
+        provider_code: code,
     }
 }
 
@@ -125,6 +75,10 @@ pub fn from_status(status: u16, body: &[u8], retry_after_secs: Option<u64>) -> U
 #[must_use]
 pub fn from_transport(failure: TransportFailure) -> UpstreamError {
     let (kind, message) = match failure {
+        TransportFailure::NoAccess => (
+            ErrorType::ProviderUnavailable,
+            "The provider can't be called with this server's credentials.",
+        ),
         TransportFailure::Connect => (ErrorType::ProviderUnavailable, "The provider could not be reached."),
         TransportFailure::Timeout => (ErrorType::Timeout, "The provider did not begin to answer in time."),
         TransportFailure::Broken => (
@@ -135,8 +89,10 @@ pub fn from_transport(failure: TransportFailure) -> UpstreamError {
     UpstreamError {
         kind,
         status: kind.status(),
-        elsewhere: true,
-        cooldown_secs: 5,
+        elsewhere: Elsewhere::Always,
+        is_houses: failure == TransportFailure::NoAccess,
+        upstream_status: None,
+        cooldown_secs: if failure == TransportFailure::NoAccess { 60 } else { 5 },
         message: message.to_owned(),
         provider_code: None,
     }
@@ -157,14 +113,19 @@ pub fn from_event(data: &[u8]) -> UpstreamError {
         })
         .find(|status| (400..600).contains(status))
     });
-    from_status(status.unwrap_or(502), data, None)
+    UpstreamError {
+        upstream_status: status,
+        ..from_status(status.unwrap_or(502), data, None)
+    }
 }
 
 /// Understands a failure that has a name of its own beside its data.
 #[must_use]
 pub fn from_named_event(name: &str, data: &[u8]) -> UpstreamError {
-    let error = from_status(from_name(name).unwrap_or(502), data, None);
+    let status = from_name(name);
+    let error = from_status(status.unwrap_or(502), data, None);
     UpstreamError {
+        upstream_status: status,
         provider_code: error.provider_code.or_else(|| Some(clean(name))),
         ..error
     }
@@ -176,12 +137,30 @@ fn from_name(name: &str) -> Option<u16> {
 }
 
 /// When to come back, where a provider says so in the error's details: `"retryDelay": "34.5s"`.
-fn retry_delay_secs(body: &[u8]) -> Option<u64> {
+fn retry_delay_ms(body: &[u8]) -> Option<u64> {
     let value = parse(body)?;
     let mut details = value.get("error")?.get("details")?.as_array()?.iter();
-    let delay = details.find_map(|detail| detail.get("retryDelay")?.as_str())?;
-    let whole = delay.strip_suffix('s')?.split('.').next()?;
-    whole.parse::<u64>().ok()?.checked_add(1)
+    duration_ms(details.find_map(|detail| detail.get("retryDelay")?.as_str())?)
+}
+
+/// The same in words: "Please retry in 10h17m3.2s", "try again in 6 seconds".
+fn told_delay_ms(said: &str) -> Option<u64> {
+    let (_, after) = said
+        .split_once("retry in ")
+        .or_else(|| said.split_once("try again in "))?;
+    let mut words = after
+        .split_whitespace()
+        .map(|word| word.trim_end_matches([',', '.', ')']));
+    let first = words.next()?;
+    duration_ms(first).or_else(|| {
+        let number: f64 = first.parse().ok()?;
+        let unit = words.next()?;
+        let letter = ["second", "minute", "hour", "ms", "day"]
+            .iter()
+            .find(|known| unit.starts_with(**known))?;
+        let short = if *letter == "ms" { "ms" } else { letter.get(..1)? };
+        duration_ms(&format!("{number}{short}"))
+    })
 }
 
 /// Some put the one error in a list.
@@ -192,55 +171,53 @@ fn parse(body: &[u8]) -> Option<serde_json::Value> {
     }
 }
 
+/// What an error body says, cleaned.
+struct Said {
+    message: String,
+    code: Option<String>,
+    /// Names of the quotas that are used up.
+    quotas: String,
+}
+
 /// The message and code of an error body in any of the usual shapes; HTML is reduced to a remark.
-fn read(body: &[u8]) -> (String, Option<String>) {
-    let text = String::from_utf8_lossy(body);
+fn read(body: &[u8]) -> Said {
+    let nothing = "The provider gave no reason.";
     let Some(value) = parse(body) else {
+        let text = String::from_utf8_lossy(body);
         let is_text = !text.trim_start().starts_with('<') && !text.trim().is_empty();
-        return (
-            if is_text {
-                clean(&text)
-            } else {
-                "The provider gave no reason.".to_owned()
-            },
-            None,
-        );
+        return Said {
+            message: if is_text { clean(&text) } else { nothing.to_owned() },
+            code: None,
+            quotas: String::new(),
+        };
     };
     let error = value.get("error").unwrap_or(&value);
-    let message = ["message", "detail", "error", "msg"]
+    let message = ["message", "detail", "error", "msg", "Message"]
         .iter()
         .find_map(|name| error.get(name)?.as_str());
     let message = message
         .or_else(|| error.as_str())
         .or_else(|| value.get("message")?.as_str());
-    let code = ["code", "type", "status"]
+    let code = ["code", "type", "status", "__type"]
         .iter()
         .find_map(|name| match error.get(name)? {
             serde_json::Value::String(code) => Some(code.clone()),
             serde_json::Value::Number(code) => Some(code.to_string()),
             _ => None,
         });
-    (
-        clean(message.unwrap_or("The provider gave no reason.")),
-        code.map(|code| clean(&code)),
-    )
-}
-
-/// One line without control characters, cut, and without anything that looks like a key.
-fn clean(text: &str) -> String {
-    let words = text
-        .split_whitespace()
-        .map(|word| if looks_secret(word) { "[redacted]" } else { word });
-    let line = words.collect::<Vec<_>>().join(" ");
-    line.chars()
-        .filter(|c| !c.is_control())
-        .take(MESSAGE_CHARS_MAX)
-        .collect()
-}
-
-fn looks_secret(word: &str) -> bool {
-    let word = word.trim_matches(|c: char| !c.is_alphanumeric());
-    word.starts_with("sk-") || word.starts_with("AIza") || word.starts_with("gsk_") || word.starts_with("xai-")
+    let details = error.get("details").and_then(serde_json::Value::as_array);
+    let violations = details.into_iter().flatten();
+    let violations = violations
+        .filter_map(|detail| detail.get("violations")?.as_array())
+        .flatten();
+    let quotas: Vec<&str> = violations
+        .filter_map(|violation| violation.get("quotaId")?.as_str())
+        .collect();
+    Said {
+        message: clean(message.unwrap_or(nothing)),
+        code: code.map(|code| clean(&code)),
+        quotas: quotas.join(" "),
+    }
 }
 
 #[cfg(test)]
@@ -248,6 +225,11 @@ mod tests {
     use super::*;
 
     fn check(status: u16, body: &str, kind: ErrorType, answer: u16, elsewhere: bool) {
+        let elsewhere = match (elsewhere, kind) {
+            (true, ErrorType::ContextLengthExceeded) => Elsewhere::LargerContext,
+            (true, _) => Elsewhere::Always,
+            (false, _) => Elsewhere::Never,
+        };
         let error = from_status(status, body.as_bytes(), None);
         assert_eq!(
             (error.kind, error.status, error.elsewhere),
@@ -353,10 +335,94 @@ mod tests {
 
     #[test]
     fn a_hint_is_believed_within_limits() {
-        assert_eq!(from_status(429, b"", Some(30)).cooldown_secs, 30);
-        assert_eq!(from_status(429, b"", Some(90_000)).cooldown_secs, COOLDOWN_SECS_MAX);
+        assert_eq!(from_status(429, b"", Some(30_000)).cooldown_secs, 30);
+        assert_eq!(from_status(429, b"", Some(90_000_000)).cooldown_secs, COOLDOWN_SECS_MAX);
         let body = br#"[{"error":{"code":429,"message":"Quota","details":[{"@type":"x"},{"retryDelay":"34.07s"}]}}]"#;
         let error = from_status(429, body, None);
         assert_eq!((error.cooldown_secs, error.message.as_str()), (35, "Quota"));
+    }
+
+    #[test]
+    fn what_providers_really_say() {
+        for (status, body, kind, cooldown_secs) in [
+            (
+                429,
+                r#"{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"insufficient_quota"}}"#,
+                ErrorType::ProviderUnavailable,
+                600,
+            ),
+            (
+                429,
+                r#"{"error":{"code":429,"message":"Quota exceeded. Please retry in 10h17m3.2s.","status":"RESOURCE_EXHAUSTED","details":[{"violations":[{"quotaId":"GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}]}}"#,
+                ErrorType::RateLimitExceeded,
+                600,
+            ),
+            (
+                429,
+                r#"{"error":{"message":"Rate limit reached. Please try again in 6 seconds.","type":"tokens"}}"#,
+                ErrorType::RateLimitExceeded,
+                6,
+            ),
+            (
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"Could not process image"}}"#,
+                ErrorType::InvalidImage,
+                0,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"Content Exists Risk","type":"invalid_request_error"}}"#,
+                ErrorType::ContentPolicyViolation,
+                0,
+            ),
+            (
+                400,
+                r#"{"error":{"code":400,"message":"The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).","status":"INVALID_ARGUMENT"}}"#,
+                ErrorType::ContextLengthExceeded,
+                0,
+            ),
+            (
+                403,
+                r#"{"message":"The security token included in the request is expired"}"#,
+                ErrorType::ProviderUnavailable,
+                60,
+            ),
+            (
+                529,
+                r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+                ErrorType::ProviderOverloaded,
+                5,
+            ),
+        ] {
+            let error = from_status(status, body.as_bytes(), None);
+            assert_eq!(
+                (error.kind, error.cooldown_secs),
+                (kind, cooldown_secs),
+                "{status} {body}"
+            );
+            assert_eq!(error.upstream_status, Some(status));
+        }
+    }
+
+    #[test]
+    fn every_status_that_is_no_success_has_a_row_and_every_row_can_be_reached() {
+        let mut reached = vec![false; RULES.len()];
+        for (place, rule) in RULES.iter().enumerate() {
+            for (from, to) in rule.statuses {
+                for status in [*from, *to] {
+                    let said = rule.words.first().copied().unwrap_or_default();
+                    let found = table::rule_for(status, said);
+                    reached[place] |= found.signal == rule.signal;
+                }
+            }
+        }
+        assert!(reached.iter().all(|reached| *reached), "{reached:?}");
+    }
+
+    #[test]
+    fn the_published_table_is_this_one() {
+        let published = include_str!("../../../docs/API.md");
+        let table = markdown();
+        assert!(published.contains(&table), "docs/API.md should hold:\n{table}");
     }
 }

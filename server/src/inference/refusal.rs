@@ -156,6 +156,9 @@ pub fn provider_error(error: &UpstreamError, provider: &str) -> ApiError {
     let mut told = ApiError::new(error.kind, message)
         .status(error.status)
         .with("provider_name", provider);
+    if let Some(status) = error.upstream_status {
+        told = told.with("upstream_status", status);
+    }
     if let Some(code) = &error.provider_code {
         told = told.with("provider_code", code.clone());
     }

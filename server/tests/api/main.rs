@@ -15,6 +15,7 @@ mod chat;
 mod command_line;
 mod crash;
 mod database_down;
+mod dialects;
 mod errors;
 mod failover;
 mod limits;

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 fn asked() -> Asked {
     Asked {
+        protocol: Protocol::OpenaiChat,
         model: "m".to_owned(),
         streamed: true,
         include_usage: true,

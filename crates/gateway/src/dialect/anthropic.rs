@@ -20,7 +20,7 @@ pub(super) use thinking::Thinking;
 pub(super) const FORMAT: &str = "anthropic-claude-v1";
 
 const VERSION: &str = "2023-06-01";
-const VERTEX_VERSION: &str = "vertex-2023-10-16";
+pub(super) const VERTEX_VERSION: &str = "vertex-2023-10-16";
 const FILES_BETA: &str = "files-api-2025-04-14";
 const TAKEN: &[&str] = &["parallel_tool_calls", "stop", "temperature", "top_k", "top_p"];
 const ID_CHARS_MAX: usize = 128;
@@ -55,19 +55,24 @@ pub(super) fn encode(
     let body = thinking.sampling(body, &parameters)?;
     let body = thinking.write(body, schema(&parameters), parameters.reasoning.exclude);
     let uses_files = messages.iter().flat_map(|message| &message.parts).any(is_uploaded);
-    let call = if is_vertex {
-        let model = path_segment(&endpoint.provider_model_id);
-        let place = super::gemini::vertex_place(provider, endpoint);
-        let path = format!("{place}/publishers/anthropic/models/{model}:streamRawPredict");
-        Call::new(path, body.to_bytes())
-    } else {
-        Call::new("/messages", body.to_bytes()).header("anthropic-version", VERSION)
-    };
+    let call = call(provider, endpoint, body.to_bytes());
     Ok(if uses_files {
         call.header("anthropic-beta", FILES_BETA)
     } else {
         call
     })
+}
+
+/// Where a body of this dialect goes.
+pub(super) fn call(provider: &Provider, endpoint: &Endpoint, body: Vec<u8>) -> Call {
+    if super::gemini::is_vertex(provider, endpoint) {
+        let model = path_segment(&endpoint.provider_model_id);
+        let place = super::gemini::vertex_place(provider, endpoint);
+        let path = format!("{place}/publishers/anthropic/models/{model}:streamRawPredict");
+        Call::new(path, body)
+    } else {
+        Call::new("/messages", body).header("anthropic-version", VERSION)
+    }
 }
 
 /// All instructions, wherever they stand: the dialect has one place for them.

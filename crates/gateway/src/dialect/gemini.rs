@@ -12,7 +12,7 @@ use super::reasoning::Detail;
 use super::turns::{Turns, media_type_of, path_segment};
 use super::{Call, Inexpressible, cannot};
 use crate::request::ChatRequest;
-use domain::catalog::{Endpoint, Provider};
+use domain::catalog::{Auth, Endpoint, Provider};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -63,18 +63,23 @@ pub(super) fn encode(
         .and("tools", tools(&parameters))
         .and("toolConfig", tool_config(&parameters))
         .unless_empty("generationConfig", config::write(&parameters)?);
+    Ok(call(provider, endpoint, body.to_bytes()))
+}
+
+/// Where a body of this dialect goes.
+pub(super) fn call(provider: &Provider, endpoint: &Endpoint, body: Vec<u8>) -> Call {
     let model = path_segment(&endpoint.provider_model_id);
-    let path = if place.is_vertex {
+    let path = if is_vertex(provider, endpoint) {
         let place = vertex_place(provider, endpoint);
         format!("{place}/publishers/google/models/{model}:streamGenerateContent?alt=sse")
     } else {
         format!("/models/{model}:streamGenerateContent?alt=sse")
     };
-    Ok(Call::new(path, body.to_bytes()))
+    Call::new(path, body)
 }
 
 pub(super) fn is_vertex(provider: &Provider, endpoint: &Endpoint) -> bool {
-    base_url(provider, endpoint).contains("aiplatform.googleapis.com")
+    provider.auth == Auth::GoogleOauth2 || base_url(provider, endpoint).contains("aiplatform.googleapis.com")
 }
 
 /// What stands between Vertex' host and the publisher, unless the base URL has it.

@@ -14,7 +14,7 @@ use crate::request::ChatRequest;
 use domain::catalog::{Endpoint, Provider};
 use std::borrow::Cow;
 
-const PATH: &str = "/responses";
+pub(super) const PATH: &str = "/responses";
 const TAKEN: &[&str] = &[
     "logprobs",
     "parallel_tool_calls",
