@@ -357,8 +357,8 @@ fn usage(all: &[Decoded]) -> Usage {
 
 /// Everything the events say.
 fn decoded(case: &Case, events: &[(Option<String>, Bytes)]) -> Vec<Decoded> {
-    let mut decoder = Decoder::new(case.dialect(), &case.provider, "gen-1")
-        .hiding_reasoning(dialect::hides_reasoning(&case.request));
+    let mut decoder =
+        Decoder::new(case.dialect(), &case.provider, "gen-1").hiding_reasoning(dialect::hides_reasoning(&case.request));
     let mut out = VecDeque::new();
     for (name, data) in events {
         decoder.event(name.as_deref(), data, &mut out).unwrap();

@@ -81,7 +81,7 @@ impl World {
             let id = stream.generation_id();
             if stream.status != 200 {
                 return Answered::told(
-                    json!({"error": {"code": stream.status.as_u16()}}),
+                    &json!({"error": {"code": stream.status.as_u16()}}),
                     self.app.generation(&id).await,
                 );
             }
@@ -89,12 +89,12 @@ impl World {
         }
         let reply = self.app.chat(&self.customer.key, &body).await;
         let generation = self.app.generation(&reply.generation_id()).await;
-        Answered::told(reply.body, generation)
+        Answered::told(&reply.body, generation)
     }
 }
 
 impl Answered {
-    fn told(body: Value, generation: Generation) -> Self {
+    fn told(body: &Value, generation: Generation) -> Self {
         let message = body["choices"][0]["message"].clone();
         Self {
             text: message["content"].as_str().unwrap_or_default().to_owned(),

@@ -74,7 +74,8 @@ fn rest(body: &mut Object, native: &Native, replaced: &[&str], limit: &str, cap:
         body.raw(limit, cap.to_string().as_bytes());
     }
     for Field { name, value } in &native.fields {
-        if !replaced.contains(&name.as_str()) && !(cap.is_some() && name == limit) {
+        let is_ours = replaced.contains(&name.as_str()) || (cap.is_some() && name == limit);
+        if !is_ours {
             body.raw(name, value);
         }
     }

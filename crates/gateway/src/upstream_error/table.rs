@@ -4,7 +4,7 @@ use domain::error_type::ErrorType;
 use std::fmt::Write;
 
 /// One row.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Rule {
     /// For readers of the published table.
     pub signal: &'static str,

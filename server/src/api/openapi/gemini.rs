@@ -58,7 +58,7 @@ pub struct GeminiTokens {
 #[serde(untagged)]
 pub enum GeminiAnswer {
     Tokens(GeminiTokens),
-    Content(GenerateContentResponse),
+    Content(Box<GenerateContentResponse>),
     List(Vec<GenerateContentResponse>),
 }
 
