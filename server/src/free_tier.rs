@@ -175,10 +175,10 @@ impl FreeTier {
             drop(refilling);
             result
         });
-        refilled
+        let is_taken = refilled
             .await
             .map_err(|died| StoreError::Unavailable(died.to_string()))??;
-        if known.take(today) {
+        if is_taken {
             return Ok(known.left_of(now));
         }
         known
@@ -201,7 +201,9 @@ impl FreeTier {
 }
 
 impl Source {
-    async fn refill(&self, known: &Account, account: &AccountId, now: Micros) -> Result<(), FreeRefused> {
+    /// Takes another slice, and one request of it for who asks: others, who take without waiting, may empty it at once.
+    /// Gives whether there was one.
+    async fn refill(&self, known: &Account, account: &AccountId, now: Micros) -> Result<bool, FreeRefused> {
         let mut tx = self.store.begin().await?;
         let credits = store::ledger::credits(&mut tx, account).await?;
         let balance = credits.available.saturating_add(credits.in_escrow);
@@ -219,13 +221,14 @@ impl Source {
         let granted = quotas::take(&mut tx, account, &day, slice, limit).await?;
         let taken = quotas::taken(&mut tx, account, &day).await?;
         tx.commit().await?;
-        known.left.store(granted, Ordering::Release);
+        let is_taken = granted > 0;
+        known.left.store(granted - i64::from(is_taken), Ordering::Release);
         known.limit.store(limit, Ordering::Relaxed);
         known
             .outside
             .store(limit.saturating_sub(taken).max(0), Ordering::Relaxed);
         known.day.store(Period::Daily.start(now).get(), Ordering::Release);
-        Ok(())
+        Ok(is_taken)
     }
 }
 
