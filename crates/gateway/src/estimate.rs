@@ -32,6 +32,13 @@ pub struct Prompt {
 }
 
 impl Prompt {
+    /// Of the fields with these names, in this order: what holds the messages comes first, since that is what is kept.
+    #[must_use]
+    pub fn named(fields: &[Field], names: &[&str]) -> Self {
+        let named = |name: &&str| fields.iter().find(|field| field.name == *name);
+        Self::of(names.iter().filter_map(named))
+    }
+
     /// Of the given fields, the messages first.
     pub fn of<'a>(fields: impl Iterator<Item = &'a Field>) -> Self {
         let mut prompt = Self::default();

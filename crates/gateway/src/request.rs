@@ -234,11 +234,7 @@ impl ChatRequest {
             return Err(wrong("messages", "must be an array with at least one message"));
         }
         // The messages first, since they are what is kept.
-        let prompt = Prompt::of(
-            ["messages", "tools", "response_format"]
-                .iter()
-                .filter_map(|name| fields.iter().find(|field| field.name == *name)),
-        );
+        let prompt = Prompt::named(&fields, &["messages", "tools", "response_format"]);
         let max_tokens: Option<u64> = typed(&fields, "max_tokens", "must be a whole number of tokens")?;
         let max_completion: Option<u64> = typed(&fields, "max_completion_tokens", "must be a whole number of tokens")?;
         if max_tokens == Some(0) || max_completion == Some(0) {

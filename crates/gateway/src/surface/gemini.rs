@@ -139,12 +139,7 @@ pub fn count_tokens(body: &Bytes) -> Result<u64, RequestError> {
 }
 
 fn prompt(fields: &[Field]) -> Prompt {
-    let parts = ["contents", "systemInstruction", "tools"];
-    Prompt::of(
-        parts
-            .iter()
-            .filter_map(|name| fields.iter().find(|field| field.name == *name)),
-    )
+    Prompt::named(fields, &["contents", "systemInstruction", "tools"])
 }
 
 #[derive(Deserialize, Default)]

@@ -173,12 +173,7 @@ fn refuse_hosted(fields: &[Field]) -> Result<(), RequestError> {
 }
 
 fn prompt(fields: &[Field]) -> Prompt {
-    let parts = ["messages", "system", "tools"];
-    Prompt::of(
-        parts
-            .iter()
-            .filter_map(|name| fields.iter().find(|field| field.name == *name)),
-    )
+    Prompt::named(fields, &["messages", "system", "tools"])
 }
 
 fn says(fields: &[Field]) -> Result<Vec<&'static str>, RequestError> {

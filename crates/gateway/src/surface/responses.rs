@@ -159,12 +159,7 @@ fn refuse(fields: &[Field]) -> Result<(), RequestError> {
 }
 
 fn prompt(fields: &[Field]) -> Prompt {
-    let parts = ["input", "instructions", "tools"];
-    Prompt::of(
-        parts
-            .iter()
-            .filter_map(|name| fields.iter().find(|field| field.name == *name)),
-    )
+    Prompt::named(fields, &["input", "instructions", "tools"])
 }
 
 fn says(fields: &[Field]) -> Result<Vec<&'static str>, RequestError> {
